@@ -3,15 +3,25 @@
 //! [`Store`] is what a backend implements; its documentation is the specification. [`MemoryStore`] is a complete
 //! backend, and the shortest one to read.
 
+mod codec;
 mod error;
+mod event;
+mod handle;
 mod id;
 mod memory;
 mod record;
 mod store;
 mod table;
+mod time_to_live;
 mod timestamp;
 
+pub use codec::{Codec, Json};
 pub use error::{Error, ErrorKind, Operation, Result};
+pub use event::{Event, Observer};
+pub use handle::{
+    ListedSession, Meta, Modified, NewSession, Reaction, RotateOutcome, Session, SessionStore,
+    SessionStoreBuilder, SetOutcome, StoredSession, Sweeper, SweeperBuilder, Touched,
+};
 pub use id::{KeyFormat, Principal, SessionId, SessionKey};
 pub use memory::MemoryStore;
 pub use record::{
@@ -20,4 +30,5 @@ pub use record::{
 };
 pub use store::{Gathering, Store};
 pub use table::TableName;
+pub use time_to_live::TimeToLive;
 pub use timestamp::{Clock, ManualClock, SystemClock, Timestamp};

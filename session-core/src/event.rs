@@ -1,0 +1,74 @@
+//! What a store tells an observer.
+
+use std::fmt;
+
+use crate::{Error, Principal, SessionKey};
+
+/// Something that happened in a [`SessionStore`](crate::SessionStore).
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// The database answered for the first time, or again after [`Event::Disconnected`].
+    Connected,
+    /// The database cannot be reached. Until [`Event::Connected`], work is refused at once.
+    Disconnected {
+        /// What showed it.
+        error: &'a Error,
+    },
+    /// An operation failed; [`Error::operation`] names it. Work that is refused while disconnected is not told
+    /// again.
+    Error {
+        /// The error, as the caller gets it, or that of a clean-up whose failure nobody else sees.
+        error: &'a Error,
+    },
+    /// A session was created.
+    Created {
+        /// Its key.
+        key: &'a SessionKey,
+    },
+    /// A session was destroyed.
+    Destroyed {
+        /// Its key.
+        key: &'a SessionKey,
+    },
+    /// Sessions of one principal were destroyed together.
+    PrincipalDestroyed {
+        /// Whose sessions.
+        principal: &'a Principal,
+        /// How many; may be 0.
+        count: u64,
+    },
+    /// A session moved to a new key.
+    Rotated {
+        /// The key that is dead now.
+        from: &'a SessionKey,
+        /// The key that is live now.
+        to: &'a SessionKey,
+    },
+    /// A purge removed rows whose expiry had passed.
+    Purged {
+        /// How many; may be 0.
+        count: u64,
+    },
+}
+
+/// Gets every [`Event`] of a store. Any `Fn(&Event)` is one.
+///
+/// It runs inline, in the task of the caller whose operation caused the event: keep it short, and hand anything long to a
+/// channel. A panic in it is caught and dropped.
+pub trait Observer: Send + Sync + 'static {
+    /// Takes note of an event.
+    fn observe(&self, event: &Event<'_>);
+}
+
+impl<F: Fn(&Event<'_>) + Send + Sync + 'static> Observer for F {
+    fn observe(&self, event: &Event<'_>) {
+        self(event);
+    }
+}
+
+impl fmt::Debug for dyn Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
+}

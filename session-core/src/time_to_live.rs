@@ -1,0 +1,198 @@
+//! How long a session lives after it was last used.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::{Error, Result, SessionId, Timestamp};
+
+/// How long a session lives after each write and touch.
+///
+/// Defaults to [one day](TimeToLive::DEFAULT).
+pub struct TimeToLive<T>(Rule<T>);
+
+enum Rule<T> {
+    Never,
+    Fixed(Duration),
+    PerSession(Arc<PerSession<T>>),
+}
+
+type PerSession<T> = dyn Fn(&SessionId, &T, Timestamp) -> Result<Option<Timestamp>> + Send + Sync;
+
+impl<T> TimeToLive<T> {
+    /// One day: where nothing else is said.
+    pub const DEFAULT: Duration = Duration::from_secs(86_400);
+
+    /// The same for every session.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if it is under a millisecond, or over the 292 million years
+    /// that an `i64` of milliseconds holds.
+    pub fn fixed(span: Duration) -> Result<TimeToLive<T>> {
+        check(span)?;
+        Ok(TimeToLive(Rule::Fixed(span)))
+    }
+
+    /// The same for every session, in seconds, as configuration files and other programs give it.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if it is not positive or too large.
+    pub fn seconds(seconds: i64) -> Result<TimeToLive<T>> {
+        match u64::try_from(seconds) {
+            Ok(seconds) => TimeToLive::fixed(Duration::from_secs(seconds)),
+            Err(_) => Err(Error::invalid_input(format!(
+                "the time to live is {seconds} seconds; give a positive number, or use `TimeToLive::never()`"
+            ))),
+        }
+    }
+
+    /// Sessions end only when they are destroyed. Their tombstones stay for ever: use [`DestroyMode::Hard`] with
+    /// it, or a [maximum lifetime](crate::SessionStoreBuilder::max_lifetime).
+    ///
+    /// [`DestroyMode::Hard`]: crate::DestroyMode::Hard
+    pub fn never() -> TimeToLive<T> {
+        TimeToLive(Rule::Never)
+    }
+
+    /// A rule for each session, asked with its id and data at each write and touch. `None` means
+    /// [one day](TimeToLive::DEFAULT); [`Duration::ZERO`] ends the session with that write.
+    pub fn per_session<F>(rule: F) -> TimeToLive<T>
+    where
+        F: Fn(&SessionId, &T) -> Option<Duration> + Send + Sync + 'static,
+    {
+        TimeToLive(Rule::PerSession(Arc::new(move |id, data, now| {
+            let Some(span) = rule(id, data) else { return Ok(None) };
+            if span > Duration::ZERO {
+                check(span)?;
+            }
+            Ok(Some(now.saturating_add(span)))
+        })))
+    }
+
+    /// A rule that gives the moment of death rather than a span: asked with id, data and the present at each write
+    /// and touch. `None` means [one day](TimeToLive::DEFAULT) from now. A moment in the past ends the session.
+    pub fn until<F>(rule: F) -> TimeToLive<T>
+    where
+        F: Fn(&SessionId, &T, Timestamp) -> Option<Timestamp> + Send + Sync + 'static,
+    {
+        TimeToLive(Rule::PerSession(Arc::new(move |id, data, now| Ok(rule(id, data, now)))))
+    }
+
+    /// The expiry of a session whose data the rule does not ask for.
+    pub(crate) fn without_data(&self, now: Timestamp) -> Option<Timestamp> {
+        match &self.0 {
+            Rule::Never => Some(Timestamp::NEVER),
+            Rule::Fixed(span) => Some(now.saturating_add(*span)),
+            Rule::PerSession(_) => None,
+        }
+    }
+
+    /// The expiry of this session.
+    pub(crate) fn expiry(&self, id: &SessionId, data: &T, now: Timestamp) -> Result<Timestamp> {
+        match &self.0 {
+            Rule::Never => Ok(Timestamp::NEVER),
+            Rule::Fixed(span) => Ok(now.saturating_add(*span)),
+            Rule::PerSession(rule) => {
+                Ok(rule(id, data, now)?.unwrap_or_else(|| now.saturating_add(Self::DEFAULT)))
+            }
+        }
+    }
+}
+
+impl TimeToLive<Value> {
+    /// The session's own cookie: its `cookie.originalMaxAge` in milliseconds, else
+    /// [one day](TimeToLive::DEFAULT).
+    pub fn from_cookie() -> TimeToLive<Value> {
+        TimeToLive::until(|_, data: &Value, now| {
+            let cookie = data.get("cookie")?;
+            let max_age = cookie.get("originalMaxAge").and_then(Value::as_u64)?;
+            Some(now.saturating_add(Duration::from_millis(max_age)))
+        })
+    }
+}
+
+impl<T> Default for TimeToLive<T> {
+    fn default() -> TimeToLive<T> {
+        TimeToLive(Rule::Fixed(Self::DEFAULT))
+    }
+}
+
+impl<T> Clone for TimeToLive<T> {
+    fn clone(&self) -> TimeToLive<T> {
+        TimeToLive(match &self.0 {
+            Rule::Never => Rule::Never,
+            Rule::Fixed(span) => Rule::Fixed(*span),
+            Rule::PerSession(rule) => Rule::PerSession(Arc::clone(rule)),
+        })
+    }
+}
+
+impl<T> fmt::Debug for TimeToLive<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Rule::Never => f.write_str("Never"),
+            Rule::Fixed(span) => write!(f, "Fixed({span:?})"),
+            Rule::PerSession(_) => f.write_str("PerSession"),
+        }
+    }
+}
+
+/// A span that the clock can count.
+pub(crate) fn check(span: Duration) -> Result<()> {
+    if span.as_millis() == 0 || i64::try_from(span.as_millis()).is_err() {
+        return Err(Error::invalid_input(format!(
+            "a time to live of {span:?} cannot be counted; give 1 ms to 292 million years, or use \
+             `TimeToLive::never()`"
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::ErrorKind;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000);
+
+    fn id() -> SessionId {
+        SessionId::new("id").unwrap()
+    }
+
+    #[test]
+    fn spans_that_cannot_be_counted_are_refused() {
+        for span in [Duration::ZERO, Duration::from_nanos(1), Duration::MAX] {
+            assert_eq!(TimeToLive::<()>::fixed(span).unwrap_err().kind(), ErrorKind::InvalidInput);
+        }
+        for seconds in [-1, 0, i64::MIN, i64::MAX] {
+            assert_eq!(TimeToLive::<()>::seconds(seconds).unwrap_err().kind(), ErrorKind::InvalidInput);
+        }
+    }
+
+    #[test]
+    fn a_rule_may_leave_a_session_to_the_default() {
+        let rule = TimeToLive::per_session(|_, data: &u64| (*data > 0).then(|| Duration::from_millis(*data)));
+        assert_eq!(rule.expiry(&id(), &5, NOW).unwrap().as_millis(), 1_005);
+        assert_eq!(rule.expiry(&id(), &0, NOW).unwrap(), NOW.saturating_add(TimeToLive::<()>::DEFAULT));
+    }
+
+    #[test]
+    fn the_cookie_s_own_lifetime_is_used_where_it_has_one() {
+        let rule = TimeToLive::from_cookie();
+        let day = NOW.saturating_add(TimeToLive::<()>::DEFAULT);
+        let cases = [
+            (json!({"cookie": {"originalMaxAge": 5_000}}), Timestamp::from_millis(6_000)),
+            (json!({"cookie": {"originalMaxAge": 0}}), NOW),
+            (json!({"cookie": {"originalMaxAge": null}}), day),
+            (json!({"cookie": {"originalMaxAge": false}}), day),
+            (json!({}), day),
+        ];
+        for (data, expected) in cases {
+            assert_eq!(rule.expiry(&id(), &data, NOW).unwrap(), expected, "{data}");
+        }
+    }
+}
