@@ -1,0 +1,13 @@
+//! The cases, a file for each guarantee.
+
+mod create;
+
+use crate::CaseInfo;
+use crate::case::Case;
+
+pub(crate) const ALL: &[&[Case]] = &[create::CASES];
+
+/// Every case that there is.
+pub fn cases() -> Vec<CaseInfo> {
+    ALL.iter().flat_map(|cases| cases.iter()).map(|case| case.info).collect()
+}
