@@ -59,10 +59,15 @@
 mod backend;
 mod case;
 mod cases;
+mod linearize;
+mod model;
 mod namespace;
 mod options;
 mod report;
+mod rng;
 mod runner;
+mod spec;
+mod world;
 
 pub use backend::{Availability, Backend};
 pub use case::{CaseInfo, Guarantee, Kind, Outcome};

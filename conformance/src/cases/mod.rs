@@ -1,11 +1,12 @@
 //! The cases, a file for each guarantee.
 
 mod create;
+mod models;
 
 use crate::CaseInfo;
 use crate::case::Case;
 
-pub(crate) const ALL: &[&[Case]] = &[create::CASES];
+pub(crate) const ALL: &[&[Case]] = &[create::CASES, models::CASES];
 
 /// Every case that there is.
 pub fn cases() -> Vec<CaseInfo> {

@@ -1,0 +1,323 @@
+//! The real form of the small numbers in `spec`: keys, payloads, principals and times, and the calls made of them.
+
+use std::num::NonZeroU32;
+
+use session_core::{
+    Capabilities, Create, Created, Destroy, DestroyMode, Error, ErrorKind, Filter, Payload, Principal,
+    Record, Rotate, Rotated, SessionId, SessionKey, Store, Timestamp, Touch, Update, Updated, Version, Write,
+    Written,
+};
+
+use crate::case::{Verdict, ensure_eq};
+use crate::spec::{Answer, Call, Key, Op, PayloadNo, PrincipalNo, Rules, Seen};
+
+/// An ordinary point in time, in 2027.
+pub(crate) const T: i64 = 1_800_000_000_000;
+
+/// How much later than asked a session may die in a store whose expiries are not exact.
+pub(crate) const SLACK: i64 = 4;
+
+/// Where the small times of `spec` lie.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frame {
+    base: i64,
+    unit: i64,
+    /// How far the times of calls lie behind those of expiries with the same number: where expiries are not exact,
+    /// every call lies between two of them.
+    offset: i64,
+}
+
+impl Frame {
+    /// Times around this one, to the millisecond where the store holds them exactly.
+    pub(crate) fn around(base: i64, capabilities: Capabilities) -> Frame {
+        if capabilities.exact_expiry {
+            Frame { base, unit: 1, offset: 0 }
+        } else {
+            // Multiples of 10 ms; a session may die up to 4 ms late, and is asked about 5 ms later or earlier.
+            Frame { base: T, unit: 10, offset: 5 }
+        }
+    }
+
+    /// The nearest number whose time is in the range.
+    pub(crate) fn clamp(&self, number: i64) -> i64 {
+        let time = i128::from(self.base) + i128::from(number) * i128::from(self.unit);
+        let last = (i128::from(i64::MAX) - i128::from(self.base)) / i128::from(self.unit);
+        let first = (i128::from(i64::MIN) - i128::from(self.base)) / i128::from(self.unit);
+        match i64::try_from(time) {
+            Ok(_) => number,
+            Err(_) if number > 0 => i64::try_from(last).unwrap_or(number),
+            Err(_) => i64::try_from(first).unwrap_or(number),
+        }
+    }
+
+    pub(crate) fn now(&self, number: i64) -> Timestamp {
+        at(self.base + number * self.unit + self.offset)
+    }
+
+    pub(crate) fn expiry(&self, number: i64) -> Timestamp {
+        at(self.base + number * self.unit)
+    }
+
+    fn number_of_now(&self, time: Timestamp) -> i64 {
+        number(i128::from(time.as_millis()) - i128::from(self.base) - i128::from(self.offset), self.unit)
+    }
+
+    fn number_of_expiry(&self, time: Timestamp) -> i64 {
+        let distance = i128::from(time.as_millis()) - i128::from(self.base);
+        let late = distance.rem_euclid(i128::from(self.unit));
+        let late = if late <= i128::from(SLACK) { late } else { 0 };
+        number(distance - late, self.unit)
+    }
+}
+
+/// A distance in units; something absurd where it is none, so that it equals nothing that was asked for.
+fn number(distance: i128, unit: i64) -> i64 {
+    if distance % i128::from(unit) != 0 {
+        return i64::MIN;
+    }
+    i64::try_from(distance / i128::from(unit)).unwrap_or(i64::MIN)
+}
+
+/// A number for whatever the suite never wrote.
+const STRANGE: u8 = 255;
+
+/// Ids that a careless comparison takes for each other.
+const IDS: [&str; 6] = ["k", "K", "k ", "ķ", "kk", " k"];
+
+const PRINCIPALS: [&str; 3] = ["ann", "Ann", "ann "];
+
+/// Payloads of which the first ones are peculiar; the others only have to differ.
+const PAYLOADS: [&str; 6] = [
+    "{}",
+    "",
+    r#"{"nul":"\u0000"}"#,
+    "{\"astral\":\"\u{1f980}\u{10ffff}\"}",
+    r#"{"quotes":"'\"`\\"}"#,
+    "{ \"blanks\" : \"\u{a0}e\u{301} \" } ",
+];
+
+/// Keys and rules for one store.
+#[derive(Clone, Debug)]
+pub(crate) struct World {
+    pub(crate) keys: Vec<SessionKey>,
+    pub(crate) rules: Rules,
+    pub(crate) frame: Frame,
+}
+
+impl World {
+    /// A world of a few keys on an empty table. It learns the order in which the store lists them, and leaves the
+    /// table empty.
+    pub(crate) async fn new(store: &dyn Store, keys: usize) -> Verdict<World> {
+        let ids: Vec<SessionId> =
+            IDS.iter().take(keys).map(|id| SessionId::new(*id)).collect::<Result<_, _>>()?;
+        let keys: Vec<SessionKey> =
+            ids.iter().map(|id| id.key(store.key_format())).collect::<Result<_, _>>()?;
+        let world = World::of_keys(store, keys);
+        world.learn_order(store).await
+    }
+
+    /// A world in which nothing is listed, so that no order matters, on keys of its own.
+    pub(crate) fn of_fresh_keys(store: &dyn Store, prefix: &str, keys: usize) -> Verdict<World> {
+        let keys: Vec<SessionKey> = (0..keys)
+            .map(|number| SessionId::new(format!("{prefix}-{number}"))?.key(store.key_format()))
+            .collect::<Result<_, _>>()?;
+        Ok(World::of_keys(store, keys))
+    }
+
+    fn of_keys(store: &dyn Store, keys: Vec<SessionKey>) -> World {
+        let capabilities = store.capabilities();
+        World {
+            keys,
+            rules: Rules { capabilities, order: Vec::new() },
+            frame: Frame::around(T, capabilities),
+        }
+    }
+
+    async fn learn_order(mut self, store: &dyn Store) -> Verdict<World> {
+        let count = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
+        for key in &self.keys {
+            let create = Create {
+                key: key.clone(),
+                payload: Payload::from("{}"),
+                expires_at: at(T + 1000),
+                principal: None,
+            };
+            ensure_eq!(store.create(&create, at(T)).await?, Created::Created, "creating on an empty table");
+        }
+        let listed = store.list(&Filter::default(), None, limit(count + 1), at(T)).await?;
+        self.rules.order = listed.iter().map(|entry| self.number_of(&entry.key)).collect();
+        let mut all = self.rules.order.clone();
+        all.sort_unstable();
+        let expected: Vec<Key> = (0..u8::try_from(count).unwrap_or(STRANGE)).collect();
+        ensure_eq!(all, expected, "the keys that are listed after one create each");
+        ensure_eq!(store.clear().await?, u64::from(count), "the rows that clear removes");
+        Ok(self)
+    }
+
+    pub(crate) fn capabilities(&self) -> Capabilities {
+        self.rules.capabilities
+    }
+
+    fn key(&self, key: Key) -> SessionKey {
+        self.keys[usize::from(key)].clone()
+    }
+
+    fn number_of(&self, key: &SessionKey) -> Key {
+        let position = self.keys.iter().position(|known| known == key);
+        position.and_then(|position| u8::try_from(position).ok()).unwrap_or(STRANGE)
+    }
+
+    /// Makes the call. Refusals that the contract provides for are answers; other errors are errors.
+    pub(crate) async fn call(&self, store: &dyn Store, call: &Call) -> Result<Answer, Error> {
+        match self.try_call(store, call).await {
+            Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::InvalidInput) => {
+                Ok(Answer::Refused(error.kind()))
+            }
+            answer => answer,
+        }
+    }
+
+    async fn try_call(&self, store: &dyn Store, call: &Call) -> Result<Answer, Error> {
+        let now = self.frame.now(call.now);
+        Ok(match &call.op {
+            Op::Load { key } => Answer::Found(self.seen(store.load(&self.key(*key), now).await?)),
+            Op::Rotate { from, to, payload, expires_at, principal, expected, soft } => {
+                let rotate = Rotate {
+                    from: self.key(*from),
+                    to: self.key(*to),
+                    payload: payload.map(payload_of),
+                    expires_at: self.frame.expiry(*expires_at),
+                    principal: principal.map(principal_of).transpose()?,
+                    expected: expected.map(Version::new),
+                    mode: mode(*soft),
+                };
+                match store.rotate(&rotate, now).await? {
+                    Rotated::Rotated(version) => Answer::Rotated(version.get()),
+                    Rotated::Stale => Answer::Stale,
+                    Rotated::Gone => Answer::Gone,
+                    Rotated::KeyTaken => Answer::KeyTaken,
+                }
+            }
+            Op::DestroyPrincipal { principal, except, soft } => {
+                let except = except.map(|key| self.key(key));
+                let principal = principal_of(*principal)?;
+                Answer::Number(store.destroy_principal(&principal, except.as_ref(), mode(*soft), now).await?)
+            }
+            Op::Purge { limit: most } => Answer::Number(store.purge_expired(now, limit(*most)).await?),
+            Op::List { principal, after, limit: most } => {
+                let after = after.map(|key| self.key(key));
+                let listed = store.list(&filter(*principal)?, after.as_ref(), limit(*most), now).await?;
+                let mut page = Vec::with_capacity(listed.len());
+                for entry in listed {
+                    let number = self.number_of(&entry.key);
+                    page.extend(self.seen(Some(entry.record?)).map(|seen| (number, seen)));
+                }
+                Answer::Page(page)
+            }
+            Op::Count { principal } => Answer::Number(store.count(&filter(*principal)?, now).await?),
+            Op::Clear => Answer::Number(store.clear().await?),
+            Op::LoadMany { keys } => {
+                let keys: Vec<SessionKey> = keys.iter().map(|key| self.key(*key)).collect();
+                let loaded = store.load_many(&keys, now).await?;
+                let answers = loaded.into_iter().map(|record| Ok(Answer::Found(self.seen(record?))));
+                Answer::Each(answers.collect::<Result<_, Error>>()?)
+            }
+            Op::WriteMany { writes } => {
+                let writes: Vec<Write> =
+                    writes.iter().map(|op| self.write(op)).collect::<Result<_, Error>>()?;
+                let written = store.write_many(&writes, now).await?;
+                let answers = written.into_iter().map(|written| Ok(answer(written?)));
+                Answer::Each(answers.collect::<Result<_, Error>>()?)
+            }
+            single => match self.write(single)? {
+                Write::Create(create) => answer(Written::Created(store.create(&create, now).await?)),
+                Write::Update(update) => answer(Written::Updated(store.update(&update, now).await?)),
+                Write::Touch(touch) => answer(Written::Touched(store.touch(&touch, now).await?)),
+                Write::Destroy(destroy) => answer(Written::Destroyed(store.destroy(&destroy, now).await?)),
+            },
+        })
+    }
+
+    fn write(&self, op: &Op) -> Result<Write, Error> {
+        Ok(match op {
+            Op::Create { key, payload, expires_at, principal } => Write::Create(Create {
+                key: self.key(*key),
+                payload: payload_of(*payload),
+                expires_at: self.frame.expiry(*expires_at),
+                principal: principal.map(principal_of).transpose()?,
+            }),
+            Op::Update { key, payload, expires_at, principal, expected } => Write::Update(Update {
+                key: self.key(*key),
+                payload: payload_of(*payload),
+                expires_at: self.frame.expiry(*expires_at),
+                principal: principal.map(principal_of).transpose()?,
+                expected: expected.map(Version::new),
+            }),
+            Op::Touch { key, expires_at } => {
+                Write::Touch(Touch { key: self.key(*key), expires_at: self.frame.expiry(*expires_at) })
+            }
+            Op::Destroy { key, soft } => Write::Destroy(Destroy { key: self.key(*key), mode: mode(*soft) }),
+            other => unreachable!("{other:?} is no write"),
+        })
+    }
+
+    fn seen(&self, record: Option<Record>) -> Option<Seen> {
+        let record = record?;
+        Some(Seen {
+            payload: payload_number(record.payload.as_str()),
+            expires_at: self.frame.number_of_expiry(record.expires_at),
+            created_at: record.created_at.map(|time| self.frame.number_of_now(time)),
+            version: record.version.get(),
+            principal: record.principal.map(|principal| {
+                let position = PRINCIPALS.iter().position(|known| *known == principal.as_str());
+                position.and_then(|position| u8::try_from(position).ok()).unwrap_or(STRANGE)
+            }),
+        })
+    }
+}
+
+pub(crate) fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+pub(crate) fn limit(most: u32) -> NonZeroU32 {
+    NonZeroU32::new(most).unwrap_or(NonZeroU32::MIN)
+}
+
+/// The text of a payload.
+pub(crate) fn payload_of(number: PayloadNo) -> Payload {
+    let peculiar = usize::try_from(number).ok().and_then(|number| PAYLOADS.get(number));
+    peculiar.map_or_else(|| Payload::from(format!("{{\"n\":{number}}}")), |text| Payload::from(*text))
+}
+
+/// The number of a text; `PayloadNo::MAX` if nobody wrote that.
+fn payload_number(text: &str) -> PayloadNo {
+    if let Some(peculiar) = PAYLOADS.iter().position(|known| *known == text) {
+        return PayloadNo::try_from(peculiar).unwrap_or(PayloadNo::MAX);
+    }
+    let number = text.strip_prefix("{\"n\":").and_then(|rest| rest.strip_suffix('}'));
+    number.and_then(|number| number.parse().ok()).unwrap_or(PayloadNo::MAX)
+}
+
+fn principal_of(number: PrincipalNo) -> Result<Principal, Error> {
+    Principal::new(PRINCIPALS[usize::from(number)])
+}
+
+fn filter(principal: Option<PrincipalNo>) -> Result<Filter, Error> {
+    Ok(Filter { principal: principal.map(principal_of).transpose()? })
+}
+
+pub(crate) fn mode(soft: bool) -> DestroyMode {
+    if soft { DestroyMode::Soft } else { DestroyMode::Hard }
+}
+
+fn answer(written: Written) -> Answer {
+    match written {
+        Written::Created(Created::Created) => Answer::Created,
+        Written::Created(Created::KeyTaken) => Answer::KeyTaken,
+        Written::Updated(Updated::Saved(version)) => Answer::Saved(version.get()),
+        Written::Updated(Updated::Stale) => Answer::Stale,
+        Written::Updated(Updated::Gone) => Answer::Gone,
+        Written::Touched(done) | Written::Destroyed(done) => Answer::Bool(done),
+    }
+}
