@@ -1,0 +1,140 @@
+//! The formats of express-session, against what express-session itself wrote (see `fixtures/`).
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use serde_json::Value;
+use session_core::Timestamp;
+use session_store::express::{COOKIE_NAME, Cookie, ExpressSession, Secrets, find_cookie};
+
+const SIGNATURES: &str = include_str!("fixtures/cookie-signatures.json");
+const SESSIONS: &str = include_str!("fixtures/express-session-json.txt");
+
+fn secrets(secrets: &[&str]) -> Secrets {
+    Secrets::new(secrets).unwrap()
+}
+
+fn text<'v>(vector: &'v Value, name: &str) -> &'v str {
+    vector[name].as_str().unwrap()
+}
+
+#[test]
+fn signatures_are_those_of_the_node_package() {
+    let vectors: Vec<Value> = serde_json::from_str(SIGNATURES).unwrap();
+    assert_eq!(vectors.len(), 6);
+    for vector in &vectors {
+        let (id, value, header) = (text(vector, "sid"), text(vector, "cookieValue"), text(vector, "header"));
+        let secrets = secrets(&[text(vector, "secret")]);
+        assert_eq!(secrets.sign(id), value);
+        assert_eq!(
+            Cookie::default().render(COOKIE_NAME, value).unwrap(),
+            format!("{header}; Path=/; HttpOnly")
+        );
+
+        let found = find_cookie(header.as_bytes(), COOKIE_NAME).unwrap();
+        assert_eq!(found, value);
+        assert_eq!(secrets.verify(&found), Some(id));
+        // Not percent-encoded is as good.
+        let plain = format!("theme=dark; {COOKIE_NAME}={value}; lang=en");
+        assert_eq!(secrets.verify(&find_cookie(plain.as_bytes(), COOKIE_NAME).unwrap()), Some(id));
+    }
+}
+
+#[test]
+fn the_first_secret_signs_and_every_one_verifies() {
+    let (old, new) = (secrets(&["old"]), secrets(&["new", "old"]));
+    assert_eq!(new.verify(&old.sign("id")), Some("id"));
+    assert_eq!(new.verify(&new.sign("id")), Some("id"));
+    assert_eq!(old.verify(&new.sign("id")), None);
+    assert_eq!(new.sign("id"), secrets(&["new"]).sign("id"));
+}
+
+#[test]
+fn secrets_that_protect_nothing_are_refused() {
+    assert!(Secrets::new(Vec::<String>::new()).is_err());
+    assert!(Secrets::new(["good", ""]).is_err());
+    assert_eq!(format!("{:?}", secrets(&["tiger", "lily"])), "Secrets(2)");
+}
+
+#[test]
+fn no_forged_value_is_taken() {
+    let secrets = secrets(&["keyboard cat"]);
+    let genuine = secrets.sign("abc");
+    assert_eq!(secrets.verify(&genuine), Some("abc"));
+    let signature = genuine.strip_prefix("s:abc.").unwrap();
+    let hostile = [
+        String::new(),
+        "s:".into(),
+        ".".into(),
+        "s:.".into(),
+        "s:abc".into(),
+        "s:abc.".into(),
+        format!("abc.{signature}"),
+        format!("S:abc.{signature}"),
+        format!("s:s:abc.{signature}"),
+        format!("s:abd.{signature}"),
+        format!("s:abc .{signature}"),
+        format!("s:abc\0.{signature}"),
+        format!("s:abc..{signature}"),
+        format!("s:abc.{signature}="),
+        format!("s:abc.{signature}.{signature}"),
+        format!("s:abc.{signature} "),
+        format!("s:abc.{}", &signature[1..]),
+        format!("s:abc.{}", &signature[..42]),
+        format!("s:abc.{}", signature.to_lowercase()),
+        format!("s:abc.{}", signature.replace('/', "_").replace('+', "-")),
+        format!("s:abc.{}", "A".repeat(43)),
+        format!("s:{}.{signature}", "abc.".repeat(10_000)),
+        "s:\u{1f600}.\u{1f600}".into(),
+        // The last character has bits that stand for nothing: only one of its four forms is the signature's.
+        format!("s:abc.{}V", &signature[..42]),
+    ];
+    for value in &hostile {
+        assert_ne!(value, &genuine);
+        assert_eq!(secrets.verify(value), None, "{value:?}");
+    }
+}
+
+/// One scenario of the fixture: the options' name, the row, the header.
+fn scenarios() -> Vec<(&'static str, &'static str, &'static str)> {
+    let mut lines = SESSIONS.lines();
+    let mut scenarios = Vec::new();
+    while let Some(line) = lines.next() {
+        if let Some((name, _)) = line.split_once(": options ") {
+            let stored = lines.next().unwrap().strip_prefix("   stored json: ").unwrap();
+            let header = lines.next().unwrap().strip_prefix("   Set-Cookie: ").unwrap();
+            scenarios.push((name, stored, header));
+        }
+    }
+    assert_eq!(scenarios.len(), 8);
+    scenarios
+}
+
+#[test]
+fn rows_that_express_wrote_are_written_back_byte_for_byte() {
+    for (name, stored, _) in scenarios() {
+        let session: ExpressSession = serde_json::from_str(stored).unwrap();
+        assert!(!session.was_without_cookie(), "{name}");
+        assert_eq!(serde_json::to_string(&session).unwrap(), stored, "{name}");
+    }
+}
+
+#[test]
+fn rows_that_express_wrote_give_the_headers_that_express_sent() {
+    for (name, stored, header) in scenarios() {
+        let session: ExpressSession = serde_json::from_str(stored).unwrap();
+        let value = find_cookie(header.as_bytes(), COOKIE_NAME).unwrap();
+        assert_eq!(session.cookie().render(COOKIE_NAME, &value).unwrap(), header, "{name}");
+    }
+}
+
+#[test]
+fn a_touch_dates_a_cookie_as_express_does() {
+    for (name, stored, _) in scenarios() {
+        let session: ExpressSession = serde_json::from_str(stored).unwrap();
+        let mut touched = session.clone();
+        let (expires, max_age) = (session.cookie().expires(), session.cookie().max_age());
+        let written_at = expires.zip(max_age).map(|(expires, span)| expires.saturating_sub(span));
+        touched.touch(written_at.unwrap_or(Timestamp::from_millis(0)));
+        assert_eq!(touched, session, "{name}");
+    }
+}
