@@ -206,6 +206,11 @@ impl Error {
         self
     }
 
+    /// The fragment alone, without the names around it.
+    pub(crate) fn message(&self) -> &str {
+        &self.0.message
+    }
+
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

@@ -6,6 +6,7 @@
 mod codec;
 mod error;
 mod event;
+mod gather;
 mod handle;
 mod id;
 mod memory;
@@ -18,6 +19,7 @@ mod timestamp;
 pub use codec::{Codec, Json};
 pub use error::{Error, ErrorKind, Operation, Result};
 pub use event::{Event, Observer};
+pub use gather::Gathered;
 pub use handle::{
     ListedSession, Meta, Modified, NewSession, Reaction, RotateOutcome, Session, SessionStore,
     SessionStoreBuilder, SetOutcome, StoredSession, Sweeper, SweeperBuilder, Touched,

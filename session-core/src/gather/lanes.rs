@@ -47,7 +47,7 @@ impl<O: Operations> Lanes<O> {
         let admission = shared.queue().admit(op, now);
         let (op, lane) = match admission {
             Admission::Alone(op) => {
-                let lane = Lane::new(shared, &op);
+                let lane = Lane::with(shared, &op);
                 (op, lane)
             }
             Admission::Queued { reply, watch } => match shared.wait(reply, watch).await? {
@@ -80,7 +80,7 @@ impl<O: Operations> Shared<O> {
             // Bound first: the lane locks the queue itself.
             let relieved = self.queue().relieve();
             if relieved {
-                Lane { shared: Arc::clone(self), held: Vec::new(), idle: false }.drive();
+                Lane::surplus(self).drive();
             }
         }
         reply.await.map_err(|_| self.abandoned())
@@ -98,15 +98,29 @@ pub(super) struct Lane<O: Operations> {
     shared: Arc<Shared<O>>,
     /// The keys of the ordered operations under way on it.
     held: Vec<SessionKey>,
-    /// It was given back.
-    idle: bool,
+    holder: Holder,
+}
+
+#[derive(PartialEq, Eq)]
+enum Holder {
+    /// A caller, for an operation of its own.
+    Caller,
+    /// A task, for batch after batch.
+    Driver,
+    /// The lane was given back or passed on.
+    Nobody,
 }
 
 impl<O: Operations> Lane<O> {
     /// The lane on which the queue let `op` out.
-    fn new(shared: &Arc<Shared<O>>, op: &O::Op) -> Lane<O> {
+    fn with(shared: &Arc<Shared<O>>, op: &O::Op) -> Lane<O> {
         let held = if O::ORDERED { vec![O::key(op).clone()] } else { Vec::new() };
-        Lane { shared: Arc::clone(shared), held, idle: false }
+        Lane { shared: Arc::clone(shared), held, holder: Holder::Caller }
+    }
+
+    /// The lane by which the queue is relieved.
+    fn surplus(shared: &Arc<Shared<O>>) -> Lane<O> {
+        Lane { shared: Arc::clone(shared), held: Vec::new(), holder: Holder::Caller }
     }
 
     /// The operation under way is over: goes on with what waits, in a task of its own.
@@ -122,75 +136,43 @@ impl<O: Operations> Lane<O> {
         for key in self.held.drain(..) {
             queue.release(&key);
         }
-        self.idle = !queue.keeps_lane();
-        !self.idle
+        let keeps = queue.keeps_lane(self.holder == Holder::Driver);
+        if !keeps {
+            self.holder = Holder::Nobody;
+        }
+        keeps
     }
 
     /// Carries batches, until nothing waits, in a task on the current runtime. Without one, the lane goes to the
     /// next caller.
-    fn drive(self) {
+    fn drive(mut self) {
         let Ok(runtime) = Handle::try_current() else { return };
         self.shared.queue().driver_starts();
-        let mut driver = Driver(self);
+        self.holder = Holder::Driver;
         runtime.spawn(async move {
-            while driver.carry().await {
+            while self.carry().await {
                 // The callers just answered come back first, so that the next batch is as large as this one.
                 tokio::task::yield_now().await;
             }
         });
     }
-}
 
-impl<O: Operations> Drop for Lane<O> {
-    fn drop(&mut self) {
-        // Given up half-way: the caller went away, the store panicked, or the runtime is shutting down. There may
-        // be no runtime here to go on with, so a waiting caller takes the lane.
-        while !self.idle && self.next() {
-            let Some(Waiting { op, caller, .. }) = self.shared.queue().pop() else { continue };
-            let lane = Lane::new(&self.shared, &op);
-            // If it is dropped unread, or came too late, the next one has its turn.
-            match caller.send(Reply::Go(op, lane)) {
-                Ok(()) => self.idle = true,
-                Err(Reply::Go(_, mut lane)) => {
-                    // This lane again, not one more.
-                    lane.idle = true;
-                    self.held = std::mem::take(&mut lane.held);
-                }
-                Err(Reply::Done(_)) => {}
-            }
-        }
-    }
-}
-
-/// A lane in the hands of a task of its own.
-struct Driver<O: Operations>(Lane<O>);
-
-impl<O: Operations> Driver<O> {
     /// Carries one batch. False if nothing waits any more.
     async fn carry(&mut self) -> bool {
-        let lane = &mut self.0;
-        let waiting = lane.shared.queue().take();
+        let waiting = self.shared.queue().take();
         if waiting.is_empty() {
-            return lane.next();
+            return self.next();
         }
         if O::ORDERED {
-            lane.held.extend(waiting.iter().map(|waiting| O::key(&waiting.op).clone()));
+            self.held.extend(waiting.iter().map(|waiting| O::key(&waiting.op).clone()));
         }
-        let shared = Arc::clone(&lane.shared);
-        let batch = Batch::new(waiting);
-        batch.run(&*shared.store, shared.deadline, lane).await;
+        let shared = Arc::clone(&self.shared);
+        Batch::new(waiting).run(&*shared.store, shared.deadline, self).await;
         true
     }
-}
 
-impl<O: Operations> Drop for Driver<O> {
-    fn drop(&mut self) {
-        self.0.shared.queue().driver_ends();
-    }
-}
-
-impl<O: Operations> Lane<O> {
-    /// All operations under way are over, before their callers learn it: their next writes need not queue.
+    /// Everything under way is over. To be called before the callers learn it, so that their next writes need not
+    /// queue.
     pub(super) fn release_all(&mut self) {
         if self.held.is_empty() {
             return;
@@ -206,6 +188,32 @@ impl<O: Operations> Lane<O> {
         if let Some(position) = self.held.iter().position(|held| held == key) {
             self.held.swap_remove(position);
             self.shared.queue().release(key);
+        }
+    }
+}
+
+impl<O: Operations> Drop for Lane<O> {
+    fn drop(&mut self) {
+        // Given up half-way: the caller went away, the store panicked, or the runtime is shutting down. There may
+        // be no runtime here to go on with, so a waiting caller takes the lane.
+        if self.holder == Holder::Driver {
+            self.shared.queue().driver_fails();
+            self.holder = Holder::Caller;
+        }
+        while self.holder == Holder::Caller && self.next() {
+            let next = self.shared.queue().pop();
+            let Some(Waiting { op, caller, .. }) = next else { continue };
+            let lane = Lane::with(&self.shared, &op);
+            match caller.send(Reply::Go(op, lane)) {
+                // If it is dropped unread, that lane's own drop goes on here.
+                Ok(()) => self.holder = Holder::Nobody,
+                // It has just gone away. This is the lane again, not one more.
+                Err(Reply::Go(_, mut lane)) => {
+                    lane.holder = Holder::Nobody;
+                    self.held.append(&mut lane.held);
+                }
+                Err(Reply::Done(_)) => {}
+            }
         }
     }
 }

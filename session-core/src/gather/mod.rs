@@ -74,12 +74,7 @@ impl Gathered {
 
     /// Gathers calls to `store` as `gathering` says. [`Store::gathering`] is what the backend recommends.
     pub fn new(store: Arc<dyn Store>, gathering: Gathering) -> Gathered {
-        Gathered {
-            loads: Lanes::new(Arc::clone(&store), gathering.read_lanes, gathering, Gathered::DEADLINE),
-            writes: Lanes::new(Arc::clone(&store), gathering.write_lanes, gathering, Gathered::DEADLINE),
-            store,
-            gathering,
-        }
+        Gathered::build(store, gathering, Gathered::DEADLINE)
     }
 
     /// How long a batch may take, together with the repetition of its operations one by one if it fails. Then its
@@ -87,7 +82,11 @@ impl Gathered {
     /// alone: that is its caller's.
     #[must_use]
     pub fn with_deadline(self, deadline: Duration) -> Gathered {
-        let Gathered { store, gathering, .. } = self;
+        // No call is under way: whoever made one would still have to borrow this.
+        Gathered::build(self.store, self.gathering, deadline)
+    }
+
+    fn build(store: Arc<dyn Store>, gathering: Gathering, deadline: Duration) -> Gathered {
         Gathered {
             loads: Lanes::new(Arc::clone(&store), gathering.read_lanes, gathering, deadline),
             writes: Lanes::new(Arc::clone(&store), gathering.write_lanes, gathering, deadline),
@@ -100,7 +99,9 @@ impl Gathered {
     fn mismatch(&self, written: Written) -> Error {
         Error::new(
             ErrorKind::Backend,
-            format!("write_many answered with {written:?}, the outcome of another operation; mend the backend"),
+            format!(
+                "write_many answered with {written:?}, the outcome of another operation; mend the backend"
+            ),
         )
         .with_backend(self.store.backend())
     }

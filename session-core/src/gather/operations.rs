@@ -50,20 +50,16 @@ impl Operations for Loads {
         0
     }
 
-    fn one(
-        store: &dyn Store,
-        op: &SessionKey,
-        now: Timestamp,
-    ) -> impl Future<Output = Result<Option<Record>>> + Send {
-        store.load(op, now)
+    async fn one(store: &dyn Store, op: &SessionKey, now: Timestamp) -> Result<Option<Record>> {
+        store.load(op, now).await
     }
 
-    fn many(
+    async fn many(
         store: &dyn Store,
         ops: &[SessionKey],
         now: Timestamp,
-    ) -> impl Future<Output = Result<Vec<Result<Option<Record>>>>> + Send {
-        store.load_many(ops, now)
+    ) -> Result<Vec<Result<Option<Record>>>> {
+        store.load_many(ops, now).await
     }
 }
 
@@ -95,11 +91,7 @@ impl Operations for Writes {
         }
     }
 
-    fn many(
-        store: &dyn Store,
-        ops: &[Write],
-        now: Timestamp,
-    ) -> impl Future<Output = Result<Vec<Result<Written>>>> + Send {
-        store.write_many(ops, now)
+    async fn many(store: &dyn Store, ops: &[Write], now: Timestamp) -> Result<Vec<Result<Written>>> {
+        store.write_many(ops, now).await
     }
 }

@@ -101,9 +101,8 @@ impl<O: Operations> Queue<O> {
         while batch.len() < self.max_batch {
             let Some(next) = self.front() else { break };
             bytes = bytes.saturating_add(O::bytes(&next.op));
-            let (first, last) = times.map_or((next.now, next.now), |(first, last)| {
-                (first.min(next.now), last.max(next.now))
-            });
+            let (first, last) =
+                times.map_or((next.now, next.now), |(first, last)| (first.min(next.now), last.max(next.now)));
             let fits = bytes <= self.max_bytes && last.saturating_since(first) <= MAX_SPREAD;
             if !fits && !batch.is_empty() {
                 break;
@@ -140,14 +139,17 @@ impl<O: Operations> Queue<O> {
         }
     }
 
-    /// The operation of a lane is over and another one is awaited: true if the lane goes on. Otherwise it is idle
-    /// from now on.
-    pub(super) fn keeps_lane(&mut self) -> bool {
-        let goes_on = self.front().is_some();
-        if !goes_on {
-            self.busy -= 1;
+    /// What was under way on a lane is over: true if the lane goes on with what waits. Otherwise it is given back.
+    /// `driven` says whether a task drives it.
+    pub(super) fn keeps_lane(&mut self, driven: bool) -> bool {
+        let other_drivers = self.driven - usize::from(driven);
+        let surplus = self.busy > self.lanes && other_drivers > 0;
+        if !surplus && self.front().is_some() {
+            return true;
         }
-        goes_on
+        self.busy -= 1;
+        self.driven = other_drivers;
+        false
     }
 
     /// A task drives one lane more from now on.
@@ -155,8 +157,8 @@ impl<O: Operations> Queue<O> {
         self.driven += 1;
     }
 
-    /// A task ceases to drive a lane.
-    pub(super) fn driver_ends(&mut self) {
+    /// A task was ended in the midst of driving a lane.
+    pub(super) fn driver_fails(&mut self) {
         self.driven -= 1;
     }
 
