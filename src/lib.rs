@@ -1,1 +1,25 @@
-//! To come.
+#![cfg_attr(
+    all(feature = "sqlite-bundled", feature = "tower-sessions"),
+    doc = include_str!("../README.md")
+)]
+#![cfg_attr(
+    not(all(feature = "sqlite-bundled", feature = "tower-sessions")),
+    doc = "Web sessions kept in a SQL database: one contract, four drivers, one proof. See the README."
+)]
+
+#[cfg(feature = "express")]
+pub mod express;
+mod open;
+#[cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))]
+pub mod tower_sessions;
+
+pub use open::open;
+pub use session_core::*;
+#[cfg(feature = "mysql")]
+pub use session_diesel::MysqlStore;
+#[cfg(feature = "postgres")]
+pub use session_diesel::PostgresStore;
+#[cfg(feature = "mssql")]
+pub use session_mssql::MssqlStore;
+#[cfg(any(feature = "sqlite", feature = "sqlite-bundled"))]
+pub use session_sqlite::SqliteStore;

@@ -1,0 +1,161 @@
+//! From a URL to a store.
+
+use std::sync::Arc;
+
+use session_core::{Error, Result, Store};
+
+/// Opens the store that a URL names, with the driver's defaults, and makes its table `sessions` if there is none.
+///
+/// | URL | driver | feature |
+/// |---|---|---|
+/// | `sqlite:path/to/file.db`, or a path without a scheme | [`session_sqlite`](https://docs.rs/session-sqlite) | `sqlite` or `sqlite-bundled` |
+/// | `postgres://user:password@host/database` | [`session_diesel`](https://docs.rs/session-diesel) | `postgres` |
+/// | `mysql://user:password@host/database`, for MariaDB too | [`session_diesel`](https://docs.rs/session-diesel) | `mysql` |
+/// | `server=tcp:host,1433;user id=…;password=…;database=…` | [`session_mssql`](https://docs.rs/session-mssql) | `mssql` |
+/// | `memory:` | [`MemoryStore`](crate::MemoryStore) | none |
+///
+/// Use the drivers' own builders for anything else than their defaults, and if the application's database user may
+/// not create tables.
+///
+/// # Errors
+/// [`InvalidInput`](crate::ErrorKind::InvalidInput) if it is no such URL,
+/// [`Unsupported`](crate::ErrorKind::Unsupported) if the driver's feature is off, and those of the driver.
+pub async fn open(url: &str) -> Result<Arc<dyn Store>> {
+    match Driver::of(url)? {
+        Driver::Memory => Ok(Arc::new(crate::MemoryStore::new())),
+        #[cfg(any(feature = "sqlite", feature = "sqlite-bundled"))]
+        Driver::Sqlite(path) => {
+            let store = crate::SqliteStore::open(path)?;
+            store.create_table().await?;
+            Ok(Arc::new(store))
+        }
+        #[cfg(feature = "postgres")]
+        Driver::Postgres => {
+            let store = crate::PostgresStore::connect(url).await?;
+            store.create_table().await?;
+            Ok(Arc::new(store))
+        }
+        #[cfg(feature = "mysql")]
+        Driver::Mysql => {
+            let store = crate::MysqlStore::connect(url).await?;
+            store.create_table().await?;
+            Ok(Arc::new(store))
+        }
+        #[cfg(feature = "mssql")]
+        Driver::Mssql => {
+            let store = crate::MssqlStore::connect(url).await?;
+            store.create_table().await?;
+            Ok(Arc::new(store))
+        }
+        #[cfg(not(all(
+            any(feature = "sqlite", feature = "sqlite-bundled"),
+            feature = "postgres",
+            feature = "mysql",
+            feature = "mssql"
+        )))]
+        driver => Err(Error::unsupported(format!(
+            "this program was built without the driver for {}; build it with the feature `{}` of session-store",
+            driver.database(),
+            driver.feature()
+        ))),
+    }
+}
+
+/// What a URL asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Driver<'a> {
+    Memory,
+    Sqlite(&'a str),
+    Postgres,
+    Mysql,
+    Mssql,
+}
+
+impl<'a> Driver<'a> {
+    fn of(url: &'a str) -> Result<Driver<'a>> {
+        // The keywords of a SQL Server connection string have no scheme before them.
+        let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+        match scheme {
+            "memory" => Ok(Driver::Memory),
+            "postgres" | "postgresql" => Ok(Driver::Postgres),
+            "mysql" | "mariadb" => Ok(Driver::Mysql),
+            "sqlite" => {
+                let path = url["sqlite:".len()..].trim_start_matches("//");
+                if path.is_empty() {
+                    return Err(Error::invalid_input(
+                        "the SQLite URL names no file; write `sqlite:sessions.db`",
+                    ));
+                }
+                Ok(Driver::Sqlite(path))
+            }
+            _ if is_connection_string(url) => Ok(Driver::Mssql),
+            // A scheme of one letter is a drive of Windows.
+            _ if !url.is_empty() && (scheme.len() <= 1 || url.contains('/') && !url.contains("://")) => {
+                Ok(Driver::Sqlite(url))
+            }
+            _ => Err(Error::invalid_input(
+                "this is not a database URL; write `sqlite:PATH`, `postgres://…`, `mysql://…`, or a SQL Server \
+                 connection string that begins with `server=`",
+            )),
+        }
+    }
+
+    fn database(self) -> &'static str {
+        match self {
+            Driver::Memory => "memory",
+            Driver::Sqlite(_) => "SQLite",
+            Driver::Postgres => "Postgres",
+            Driver::Mysql => "MySQL and MariaDB",
+            Driver::Mssql => "SQL Server",
+        }
+    }
+
+    fn feature(self) -> &'static str {
+        match self {
+            Driver::Memory => "default",
+            Driver::Sqlite(_) => "sqlite-bundled",
+            Driver::Postgres => "postgres",
+            Driver::Mysql => "mysql",
+            Driver::Mssql => "mssql",
+        }
+    }
+}
+
+fn is_connection_string(url: &str) -> bool {
+    let lower = url.to_ascii_lowercase();
+    ["server=", "data source=", "address=", "addr=", "network address="]
+        .iter()
+        .any(|keyword| lower.contains(keyword))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_url_finds_its_driver() {
+        let cases = [
+            ("memory:", Driver::Memory),
+            ("sqlite:a.db", Driver::Sqlite("a.db")),
+            ("sqlite:///tmp/a.db", Driver::Sqlite("/tmp/a.db")),
+            ("demo.db", Driver::Sqlite("demo.db")),
+            ("C:\\sessions.db", Driver::Sqlite("C:\\sessions.db")),
+            ("/srv/a:b.db", Driver::Sqlite("/srv/a:b.db")),
+            ("postgresql://localhost/app", Driver::Postgres),
+            ("mysql://root@localhost/app", Driver::Mysql),
+            ("Server=tcp:localhost,1433;User ID=sa", Driver::Mssql),
+        ];
+        for (url, driver) in cases {
+            assert_eq!(Driver::of(url).unwrap(), driver, "{url}");
+        }
+    }
+
+    #[test]
+    fn other_urls_are_refused_with_the_forms_that_are_not() {
+        for url in ["", "redis://localhost", "sqlite:", "http://localhost/x"] {
+            let error = Driver::of(url).unwrap_err();
+            assert_eq!(error.kind(), session_core::ErrorKind::InvalidInput, "{url}");
+            assert!(error.to_string().contains("sqlite:"), "{error}");
+        }
+    }
+}
