@@ -1,0 +1,275 @@
+//! Other programs: found, run with a deadline, and stopped with everything they started.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{self, Signal};
+use nix::unistd::{Pid, User};
+
+use crate::terminal;
+
+/// How long something that was polled in vain waits until it is asked again.
+pub(crate) const POLL: Duration = Duration::from_millis(50);
+
+/// The program of that name on PATH or in one of the other folders.
+pub(crate) fn find(name: &str, elsewhere: &[PathBuf]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(elsewhere.iter().cloned())
+        .map(|folder| folder.join(name))
+        .find(|program| is_executable(program))
+}
+
+/// Whether that file can be executed.
+pub(crate) fn is_executable(program: &Path) -> bool {
+    fs::metadata(program).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}
+
+/// Whether this process may do everything, which database servers refuse to run with.
+pub(crate) fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// The first of these users that exists here.
+pub(crate) fn first_user(names: &[&str]) -> Option<User> {
+    names.iter().find_map(|name| User::from_name(name).ok().flatten())
+}
+
+/// The command line as a person would type it.
+pub(crate) fn line(command: &Command) -> String {
+    std::iter::once(command.get_program()).chain(command.get_args()).map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+fn quoted(word: &OsStr) -> String {
+    let word = word.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=/.,:+@%^".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.into_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// How a program that was waited for ended.
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) output: String,
+    pub(crate) errors: String,
+}
+
+impl Ended {
+    /// The last lines that the program printed, errors before output.
+    pub(crate) fn last_words(&self) -> String {
+        let words = if self.errors.trim().is_empty() { &self.output } else { &self.errors };
+        tail(words, 12)
+    }
+}
+
+/// Runs a program that answers soon, and kills it if it does not.
+pub(crate) fn answer(command: &mut Command, deadline: Duration) -> Result<Ended> {
+    answer_to("", command, deadline)
+}
+
+fn answer_to(input: &str, command: &mut Command, deadline: Duration) -> Result<Ended> {
+    let name = line(command);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("`{name}` cannot be started"))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A program that does not read it all says why in its exit code.
+        let _ = stdin.write_all(input.as_bytes());
+    }
+    let output = drain(child.stdout.take());
+    let errors = drain(child.stderr.take());
+    let end = Instant::now() + deadline;
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if Instant::now() > end {
+            kill_tree(pid(child.id())?);
+            child.wait()?;
+            bail!("`{name}` did not end within {} s", deadline.as_secs());
+        }
+        thread::sleep(POLL / 5);
+    };
+    Ok(Ended { status, output: join(output), errors: join(errors) })
+}
+
+/// Runs a program that must succeed, and shows its command line.
+pub(crate) fn must(command: &mut Command, deadline: Duration) -> Result<String> {
+    feed(command, "", deadline)
+}
+
+/// Runs a program that must succeed, shows its command line, and gives it something to read, which is not shown.
+pub(crate) fn feed(command: &mut Command, input: &str, deadline: Duration) -> Result<String> {
+    terminal::command(&line(command));
+    let ended = answer_to(input, command, deadline)?;
+    if !ended.status.success() {
+        bail!("`{}` failed ({}):\n{}", line(command), ended.status, ended.last_words());
+    }
+    Ok(ended.output)
+}
+
+type Reader = Option<thread::JoinHandle<String>>;
+
+fn drain<R: Read + Send + 'static>(stream: Option<R>) -> Reader {
+    stream.map(|mut stream| {
+        thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let _ = stream.read_to_end(&mut bytes);
+            String::from_utf8_lossy(&bytes).into_owned()
+        })
+    })
+}
+
+fn join(reader: Reader) -> String {
+    reader.and_then(|reader| reader.join().ok()).unwrap_or_default()
+}
+
+/// The last lines of a text.
+pub(crate) fn tail(text: &str, lines: usize) -> String {
+    let all: Vec<_> = text.trim_end().lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+/// The process id in the type that signals want.
+pub(crate) fn pid(id: u32) -> Result<Pid> {
+    Ok(Pid::from_raw(i32::try_from(id).context("a process id outside the range of process ids")?))
+}
+
+/// Whether the process runs. One that has ended and was not waited for does not.
+pub(crate) fn is_alive(pid: Pid) -> bool {
+    signal::kill(pid, None).is_ok() && stat(pid).is_none_or(|stat| stat.state != 'Z')
+}
+
+/// Sends a signal to the process and to everything that descends from it.
+pub(crate) fn signal_tree(root: Pid, signal: Signal) {
+    for pid in tree(root) {
+        let _ = signal::kill(pid, signal);
+    }
+}
+
+/// Stops every process of the tree in its tracks, also those that were being started meanwhile.
+pub(crate) fn freeze_tree(root: Pid) -> BTreeSet<Pid> {
+    let mut frozen = BTreeSet::new();
+    loop {
+        let new: Vec<_> = tree(root).into_iter().filter(|pid| !frozen.contains(pid)).collect();
+        if new.is_empty() {
+            return frozen;
+        }
+        for pid in new {
+            let _ = signal::kill(pid, Signal::SIGSTOP);
+            frozen.insert(pid);
+        }
+    }
+}
+
+/// Kills the process and everything that descends from it, at one instant as far as they can tell.
+pub(crate) fn kill_tree(root: Pid) {
+    for pid in freeze_tree(root) {
+        let _ = signal::kill(pid, Signal::SIGKILL);
+    }
+}
+
+/// The process and its descendants. A process group would not do: every PostgreSQL backend leaves the group of the
+/// server that forked it.
+fn tree(root: Pid) -> Vec<Pid> {
+    let parents = all_processes();
+    let mut tree = vec![root];
+    let mut next = 0;
+    while let Some(&parent) = tree.get(next) {
+        tree.extend(parents.iter().filter(|process| process.parent == parent).map(|process| process.pid));
+        next += 1;
+    }
+    tree
+}
+
+struct Stat {
+    pid: Pid,
+    parent: Pid,
+    state: char,
+}
+
+fn all_processes() -> Vec<Stat> {
+    let Ok(entries) = fs::read_dir("/proc") else { return all_processes_by_ps() };
+    let processes: Vec<_> = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter_map(|id| stat(Pid::from_raw(id)))
+        .collect();
+    if processes.is_empty() { all_processes_by_ps() } else { processes }
+}
+
+/// `/proc/PID/stat` is `PID (NAME) STATE PARENT …`, and a name may hold blanks and parentheses.
+fn stat(pid: Pid) -> Option<Stat> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = text.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?.chars().next()?;
+    Some(Stat { pid, state, parent: Pid::from_raw(fields.next()?.parse().ok()?) })
+}
+
+/// For systems without `/proc`.
+fn all_processes_by_ps() -> Vec<Stat> {
+    let output = Command::new("ps").args(["-A", "-o", "pid=,ppid=,state="]).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    text.lines()
+        .filter_map(|line| {
+            let mut fields = line.split_whitespace();
+            let mut id = || Some(Pid::from_raw(fields.next()?.parse().ok()?));
+            let (pid, parent) = (id()?, id()?);
+            Some(Stat { pid, parent, state: fields.next()?.chars().next()? })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn killing_a_tree_reaches_children_in_sessions_of_their_own() {
+        let mut child = Command::new("sh")
+            .args(["-c", "setsid sleep 300 & sleep 300"])
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("sh starts");
+        let root = pid(child.id()).expect("a pid");
+        let end = Instant::now() + Duration::from_secs(10);
+        while tree(root).len() < 3 && Instant::now() < end {
+            thread::sleep(POLL);
+        }
+        let all = tree(root);
+        assert_eq!(all.len(), 3, "sh and both sleeps");
+        kill_tree(root);
+        child.wait().expect("sh is waited for");
+        while all.iter().any(|&pid| is_alive(pid)) {
+            assert!(Instant::now() < end, "all are dead within ten seconds");
+            thread::sleep(POLL);
+        }
+    }
+
+    #[test]
+    fn a_program_that_does_not_answer_is_killed() {
+        let error = answer(Command::new("sleep").arg("300"), Duration::from_millis(100)).err();
+        assert!(error.expect("an error").to_string().contains("did not end"));
+    }
+
+    #[test]
+    fn a_command_line_can_be_pasted_into_a_shell() {
+        let mut command = Command::new("psql");
+        command.args(["-c", "select 'a'", ""]);
+        assert_eq!(line(&command), r"psql -c 'select '\''a'\''' ''");
+    }
+}
