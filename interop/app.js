@@ -1,7 +1,7 @@
 // A web application as people run it today: express, express-session and connect-typeorm on one database. The other
 // half of the pair is examples/express_twin.rs: the same routes, the same cookie, the same table.
 //
-// Usage: node app.js DATABASE_URL PORT [--create-table]
+// Usage: DATABASE_URL=… node app.js PORT [--create-table]
 // It prints `listening on 127.0.0.1:PORT` when it takes requests; port 0 takes a free one.
 'use strict';
 
@@ -41,8 +41,8 @@ function state(req) {
   return { user, count, note };
 }
 
-async function main(url, port, ...flags) {
-  const source = await dataSource(url, flags.includes('--create-table')).initialize();
+async function main(port, ...flags) {
+  const source = await dataSource(process.env.DATABASE_URL, flags.includes('--create-table')).initialize();
   const store = new TypeormStore({ cleanupLimit: 2, limitSubquery: false });
   store.connect(source.getRepository(Session));
 

@@ -5,6 +5,7 @@
 
 mod cleanup;
 mod conformance;
+mod interop;
 mod process;
 mod report;
 mod server;
@@ -20,11 +21,18 @@ struct Command {
     run: fn(lexopt::Parser) -> anyhow::Result<ExitCode>,
 }
 
-const COMMANDS: &[Command] = &[Command {
-    name: "conformance",
-    about: "prove the backends against real servers, which it starts and stops",
-    run: conformance::run,
-}];
+const COMMANDS: &[Command] = &[
+    Command {
+        name: "conformance",
+        about: "prove the backends against real servers, which it starts and stops",
+        run: conformance::run,
+    },
+    Command {
+        name: "interop",
+        about: "prove that a Node application and a Rust one share live sessions",
+        run: interop::run,
+    },
+];
 
 fn main() -> ExitCode {
     let mut parser = lexopt::Parser::from_env();
