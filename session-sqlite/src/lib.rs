@@ -1,1 +1,45 @@
-//! To come.
+//! Web sessions in a SQLite file, or in memory, through [rusqlite](https://docs.rs/rusqlite).
+//!
+//! ```
+//! use session_sqlite::SqliteStore;
+//!
+//! # async fn example(folder: &std::path::Path) -> session_core::Result<()> {
+//! let store = SqliteStore::open(folder.join("sessions.db"))?;
+//! store.create_table().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How it works
+//! **One thread writes.** It has a connection of its own and takes everything that waits, of whatever kind, into one
+//! transaction: of 64 concurrent callers each pays a fraction of the `fsync` that makes a commit durable. Every
+//! operation has its own outcome and is answered after the commit. A lone write goes at once; there is no timer.
+//! This is the store's gathering, so it asks the handle for none ([`Gathering::OFF`](session_core::Gathering::OFF)).
+//!
+//! **Loads run on the caller**, on one of a few reading connections, in parallel with the writer: a read of cached
+//! pages takes less than a hop to another thread and back. Where reads turn out slow (a cold file), the following
+//! ones go to threads; see [`Reads`]. Listing and counting always do.
+//!
+//! **One thread moves the write-ahead log into the database**, so that no commit has to.
+//!
+//! The threads end when the last clone of the store is dropped.
+//!
+//! # Features
+//! `bundled` compiles SQLite into the program. Without it SQLite 3.37 or later of the system is linked.
+
+mod checkpointer;
+mod column;
+mod connection;
+mod diagnose;
+mod error;
+mod layout;
+mod native;
+mod options;
+mod pace;
+mod queue;
+mod readers;
+mod store;
+mod writer;
+
+pub use options::{JournalMode, Reads, SqliteStoreBuilder, Synchronous};
+pub use store::SqliteStore;

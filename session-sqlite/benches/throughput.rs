@@ -1,0 +1,202 @@
+//! What the design is worth: writes committed in groups against one transaction for each, and loads against a bare
+//! prepared `SELECT`, on one file, in one run, in turns.
+//!
+//! `cargo bench -p session-sqlite [-- FOLDER]`: 100,000 sessions of 1 KiB at `synchronous=FULL`. The folder should be
+//! on the disk that is to be measured; by default it is the build's.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use session_core::{
+    Create, KeyFormat, Payload, SessionId, SessionKey, Store as _, Timestamp, Touch, Update, Write,
+};
+use session_sqlite::{Reads, SqliteStore};
+
+const SESSIONS: usize = 100_000;
+const CALLERS: usize = 64;
+const ROUNDS: usize = 3;
+const ROUND: Duration = Duration::from_secs(2);
+const NOW: i64 = 1_795_324_200_000;
+const DAY: i64 = 86_400_000;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let folder = folder.map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from);
+    let path = folder.join(format!("throughput-{}.db", std::process::id()));
+    let result = measure(&path).await;
+    for suffix in ["", "-wal", "-shm"] {
+        let mut file = path.clone().into_os_string();
+        file.push(suffix);
+        drop(std::fs::remove_file(file));
+    }
+    result
+}
+
+async fn measure(path: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let keys = fill(path).await?;
+    println!("{SESSIONS} sessions of 1 KiB, synchronous=FULL, {}", rusqlite::version());
+    let one = NonZeroUsize::MIN;
+    let grouped = SqliteStore::open(path)?;
+    let alone = SqliteStore::builder(path).group_limit(one).open()?;
+    let threads = SqliteStore::builder(path).reads(Reads::Threads).open()?;
+
+    for (what, operation) in [("updates", Operation::Update), ("touches", Operation::Touch)] {
+        let [mut in_groups, mut one_by_one, mut single] = [const { Vec::new() }; 3];
+        for _ in 0..ROUNDS {
+            in_groups.push(rate(&grouped, &keys, CALLERS, operation).await);
+            one_by_one.push(rate(&alone, &keys, CALLERS, operation).await);
+            single.push(rate(&grouped, &keys, 1, operation).await);
+        }
+        let (in_groups, one_by_one) = (median(in_groups), median(one_by_one));
+        println!(
+            "{what}, {CALLERS} callers: {in_groups:.0}/s in groups, {one_by_one:.0}/s one by one: {:.1} times",
+            in_groups / one_by_one
+        );
+        println!("{what}, 1 caller: {:.0}/s", median(single));
+    }
+
+    let bare = Arc::new(Mutex::new(Connection::open(path)?));
+    for callers in [1, CALLERS] {
+        let [mut prepared, mut adaptive, mut on_threads] = [const { Vec::new() }; 3];
+        for _ in 0..ROUNDS {
+            prepared.push(bare_rate(&bare, &keys, callers).await);
+            adaptive.push(rate(&grouped, &keys, callers, Operation::Load).await);
+            on_threads.push(rate(&threads, &keys, callers, Operation::Load).await);
+        }
+        let (prepared, adaptive, on_threads) = (median(prepared), median(adaptive), median(on_threads));
+        println!(
+            "loads, {callers} callers: {adaptive:.0}/s, {on_threads:.0}/s on threads; a bare prepared SELECT {prepared:.0}/s: \
+             {:.2} and {:.2} of it",
+            adaptive / prepared,
+            on_threads / prepared
+        );
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy)]
+enum Operation {
+    Load,
+    Update,
+    Touch,
+}
+
+async fn fill(path: &Path) -> session_core::Result<Arc<Vec<SessionKey>>> {
+    let store = SqliteStore::open(path)?;
+    store.create_table().await?;
+    let mut keys = Vec::with_capacity(SESSIONS);
+    for _ in 0..SESSIONS / 1000 {
+        let mut writes = Vec::with_capacity(1000);
+        for _ in 0..1000 {
+            let key = SessionId::random()?.key(KeyFormat::Hashed)?;
+            let (payload, expires_at) = (payload(), Timestamp::from_millis(NOW + DAY));
+            writes.push(Write::Create(Create { key: key.clone(), payload, expires_at, principal: None }));
+            keys.push(key);
+        }
+        for outcome in store.write_many(&writes, Timestamp::from_millis(NOW)).await? {
+            outcome?;
+        }
+    }
+    Ok(Arc::new(keys))
+}
+
+fn payload() -> Payload {
+    Payload::from("x".repeat(1024))
+}
+
+/// Operations per second of so many callers, each on random sessions, one after another.
+async fn rate(store: &SqliteStore, keys: &Arc<Vec<SessionKey>>, callers: usize, operation: Operation) -> f64 {
+    let done = Arc::new(AtomicU64::new(0));
+    let began = Instant::now();
+    let mut tasks = Vec::new();
+    for caller in 0..callers {
+        let (store, keys, done) = (store.clone(), Arc::clone(keys), Arc::clone(&done));
+        tasks.push(tokio::spawn(async move {
+            let mut random = Random::new(caller);
+            while began.elapsed() < ROUND {
+                let key = keys[random.below(keys.len())].clone();
+                // Time goes on, as it would in an application.
+                let expires_at = Timestamp::from_millis(NOW + DAY).saturating_add(began.elapsed());
+                let now = Timestamp::from_millis(NOW);
+                match operation {
+                    Operation::Load => drop(store.load(&key, now).await.unwrap().unwrap()),
+                    Operation::Touch => assert!(store.touch(&Touch { key, expires_at }, now).await.unwrap()),
+                    Operation::Update => {
+                        let update =
+                            Update { key, payload: payload(), expires_at, principal: None, expected: None };
+                        store.update(&update, now).await.unwrap();
+                    }
+                }
+                done.fetch_add(1, Ordering::Relaxed);
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    per_second(&done, began)
+}
+
+/// The same loads with rusqlite alone, on the caller.
+async fn bare_rate(db: &Arc<Mutex<Connection>>, keys: &Arc<Vec<SessionKey>>, callers: usize) -> f64 {
+    let done = Arc::new(AtomicU64::new(0));
+    let began = Instant::now();
+    let mut tasks = Vec::new();
+    for caller in 0..callers {
+        let (db, keys, done) = (Arc::clone(db), Arc::clone(keys), Arc::clone(&done));
+        tasks.push(tokio::spawn(async move {
+            let mut random = Random::new(caller);
+            while began.elapsed() < ROUND {
+                let key = &keys[random.below(keys.len())];
+                drop(bare_load(&db, key).await);
+                done.fetch_add(1, Ordering::Relaxed);
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    per_second(&done, began)
+}
+
+async fn bare_load(db: &Mutex<Connection>, key: &SessionKey) -> (String, i64) {
+    tokio::task::coop::consume_budget().await;
+    db.lock()
+        .unwrap()
+        .prepare_cached("SELECT payload, expires_at FROM sessions WHERE key = ?1")
+        .unwrap()
+        .query_row([key.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+}
+
+fn per_second(done: &AtomicU64, began: Instant) -> f64 {
+    let done = u32::try_from(done.load(Ordering::Relaxed)).unwrap();
+    f64::from(done) / began.elapsed().as_secs_f64()
+}
+
+fn median(mut rates: Vec<f64>) -> f64 {
+    rates.sort_by(f64::total_cmp);
+    rates[rates.len() / 2]
+}
+
+/// xorshift64*: which session is next need not be a secret.
+struct Random(u64);
+
+impl Random {
+    fn new(seed: usize) -> Random {
+        Random(0x9E37_79B9_7F4A_7C15 ^ (u64::try_from(seed).unwrap() + 1))
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        usize::try_from((self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % u64::try_from(bound).unwrap())
+            .unwrap()
+    }
+}

@@ -1,0 +1,111 @@
+//! The thread that moves the write-ahead log into the database.
+//!
+//! Left to the writer, a checkpoint makes one commit in some hundred wait 20 ms. A PASSIVE one on a connection of its own
+//! runs beside the writer. Under steady load it never catches up wholly, and only a log that is caught up with can be
+//! begun anew: so when the log has grown over its limit, the writer itself pauses once for what little is left.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+use session_core::Result;
+
+use crate::connection::{Connector, PAGE, Role};
+use crate::layout::Answer;
+use crate::queue::Queue;
+use crate::writer::spawn;
+
+/// What the writer and the checkpointer know of the log.
+#[derive(Debug)]
+pub(crate) struct Log {
+    /// Bytes written since the last checkpoint was asked for, by estimate.
+    written: AtomicU64,
+    checkpoint_after: u64,
+    over_limit: AtomicBool,
+    wake: Queue<()>,
+}
+
+impl Log {
+    pub(crate) fn new(checkpoint_after: u64) -> Log {
+        Log {
+            written: AtomicU64::new(0),
+            checkpoint_after,
+            over_limit: AtomicBool::new(false),
+            wake: Queue::new(),
+        }
+    }
+
+    /// The writer has committed this much.
+    pub(crate) fn written(&self, bytes: u64) {
+        let before = self.written.fetch_add(bytes, Ordering::Relaxed);
+        if before.saturating_add(bytes) >= self.checkpoint_after {
+            self.written.store(0, Ordering::Relaxed);
+            self.wake.push([()]);
+        }
+    }
+
+    /// Called by the writer between two transactions.
+    pub(crate) fn begin_anew_if_due(&self, db: &Connection) {
+        if self.over_limit.swap(false, Ordering::Relaxed) {
+            // Readers that are under way are waited for as long as the busy time-out; if one takes longer, or the
+            // checkpoint fails, the next checkpoint asks again.
+            drop(checkpoint(db, "RESTART"));
+        }
+    }
+}
+
+/// The handle of the checkpointing thread.
+pub(crate) struct Checkpointer {
+    log: Arc<Log>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Checkpointer {
+    pub(crate) fn start(connector: Connector, log: Arc<Log>) -> Result<Checkpointer> {
+        let shared = Arc::clone(&log);
+        let thread = spawn("session-sqlite-checkpointer", move || run(&connector, &shared))?;
+        Ok(Checkpointer { log, thread: Some(thread) })
+    }
+}
+
+impl Drop for Checkpointer {
+    fn drop(&mut self) {
+        self.log.wake.close();
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was printed when it happened.
+            drop(thread.join());
+        }
+    }
+}
+
+impl fmt::Debug for Checkpointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Checkpointer").field("log", &self.log).finish_non_exhaustive()
+    }
+}
+
+fn run(connector: &Connector, log: &Log) {
+    let limit = i64::try_from(connector.options().wal_limit.get()).unwrap_or(i64::MAX) / PAGE;
+    let mut db = None;
+    let mut calls = std::collections::VecDeque::new();
+    while log.wake.wait_all(&mut calls) {
+        calls.clear();
+        // Whatever fails here, the writer's own checkpoint at four times the limit is still there.
+        let pages = db
+            .take()
+            .map_or_else(|| connector.open(Role::Checkpointer), Ok)
+            .and_then(|open| checkpoint(db.insert(open), "PASSIVE"));
+        match pages {
+            Ok(pages) if pages > limit => log.over_limit.store(true, Ordering::Relaxed),
+            Ok(_) => {}
+            Err(_) => db = None,
+        }
+    }
+}
+
+/// Returns how many pages the log has.
+fn checkpoint(db: &Connection, mode: &str) -> Answer<i64> {
+    Ok(db.pragma_query_value(None, &format!("wal_checkpoint({mode})"), |row| row.get(1))?)
+}

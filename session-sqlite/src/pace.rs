@@ -1,0 +1,91 @@
+//! Whether reads are fast enough to run on their callers.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// Sends reads on a detour, to threads, after slow ones.
+///
+/// One slow read proves little: the system may just have given the processor to somebody else. So the first costs a
+/// short detour, and only slow ones that follow each other soon cost long ones. All of it is an estimate, so the
+/// numbers need not be changed together.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    /// How many reads still go to threads.
+    detour: AtomicU32,
+    /// How long the last detour was; 0 once many reads were fast.
+    last: AtomicU32,
+    /// How many reads were fast since the last detour.
+    fast: AtomicU32,
+}
+
+impl Pace {
+    /// True if the next read should go to a thread.
+    pub(crate) fn takes_detour(&self) -> bool {
+        self.detour.load(Ordering::Relaxed) > 0
+            && self
+                .detour
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+                .is_ok()
+    }
+
+    /// A read on the caller took this long.
+    pub(crate) fn took(&self, time: Duration) {
+        if time > SLOW {
+            let detour = (self.last.load(Ordering::Relaxed) * 4).clamp(SHORTEST, LONGEST);
+            self.last.store(detour, Ordering::Relaxed);
+            self.fast.store(0, Ordering::Relaxed);
+            self.detour.store(detour, Ordering::Relaxed);
+        } else if self.last.load(Ordering::Relaxed) > 0
+            && self.fast.fetch_add(1, Ordering::Relaxed) >= FORGIVEN_AFTER
+        {
+            self.last.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A read slower than this waited for the disk, or for the processor: cached ones take some 10 µs.
+const SLOW: Duration = Duration::from_micros(500);
+const SHORTEST: u32 = 8;
+const LONGEST: u32 = 512;
+const FORGIVEN_AFTER: u32 = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FAST: Duration = Duration::from_micros(10);
+    const COLD: Duration = Duration::from_millis(20);
+
+    fn detour(pace: &Pace) -> usize {
+        std::iter::from_fn(|| pace.takes_detour().then_some(())).count()
+    }
+
+    #[test]
+    fn fast_reads_stay_on_the_caller() {
+        let pace = Pace::default();
+        (0..10_000).for_each(|_| pace.took(FAST));
+        assert_eq!(detour(&pace), 0);
+    }
+
+    #[test]
+    fn slow_reads_that_follow_each_other_take_ever_longer_detours() {
+        let pace = Pace::default();
+        let detours: Vec<usize> = (0..5)
+            .map(|_| {
+                pace.took(COLD);
+                detour(&pace)
+            })
+            .collect();
+        assert_eq!(detours, [8, 32, 128, 512, 512]);
+    }
+
+    #[test]
+    fn a_slow_read_is_forgiven_after_many_fast_ones() {
+        let pace = Pace::default();
+        pace.took(COLD);
+        assert_eq!(detour(&pace), 8);
+        (0..300).for_each(|_| pace.took(FAST));
+        pace.took(COLD);
+        assert_eq!(detour(&pace), 8);
+    }
+}

@@ -1,0 +1,173 @@
+//! Reading, in parallel with the writer.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fmt;
+use std::hash::{Hash as _, Hasher as _};
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use session_core::{Operation, Result};
+use tokio::sync::oneshot;
+
+use crate::connection::{Connector, Role};
+use crate::layout::Answer;
+use crate::options::Reads;
+use crate::pace::Pace;
+use crate::queue::Queue;
+use crate::writer::{receive, spawn};
+
+/// The connections for loads on the caller, and the threads for everything else.
+pub(crate) struct Readers {
+    table: String,
+    connector: Connector,
+    reads: Reads,
+    /// One load at a time on each. They do not wait for locks; None after an error that may be the connection's fault.
+    inline: Vec<Mutex<Option<Connection>>>,
+    pace: Pace,
+    queue: Arc<Queue<Job>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Something to read on a thread's connection. It answers by itself, and says whether the connection is still good.
+type Job = Box<dyn FnOnce(Answer<&Connection>) -> bool + Send>;
+
+impl Readers {
+    pub(crate) fn start(
+        connector: &Connector,
+        table: &str,
+        reads: Reads,
+        count: NonZeroUsize,
+    ) -> Result<Readers> {
+        let inline = if reads == Reads::Threads { 0 } else { count.get() };
+        let inline = (0..inline).map(|_| open_inline(connector).map(|db| Mutex::new(Some(db))));
+        let inline = inline.collect::<Answer<_>>().map_err(|failure| failure.into_error(table))?;
+        let mut readers = Readers {
+            table: table.to_owned(),
+            connector: connector.clone(),
+            reads,
+            inline,
+            pace: Pace::default(),
+            queue: Arc::new(Queue::new()),
+            threads: Vec::new(),
+        };
+        for _ in 0..count.get() {
+            let (queue, connector) = (Arc::clone(&readers.queue), connector.clone());
+            readers.threads.push(spawn("session-sqlite-reader", move || serve(&queue, &connector))?);
+        }
+        Ok(readers)
+    }
+
+    /// Reads on the caller's thread, at most some microseconds; None where a thread should do it: no connection is
+    /// free, reads are slow, or the read met a lock or an error that a new connection may not meet.
+    pub(crate) fn read_inline<T>(&self, read: impl FnOnce(&Connection) -> Answer<T>) -> Option<Result<T>> {
+        let adaptive = self.reads == Reads::Adaptive;
+        if adaptive && self.pace.takes_detour() {
+            return None;
+        }
+        let mut slot = self.free_slot()?;
+        let db = slot.take().map_or_else(|| open_inline(&self.connector), Ok).ok()?;
+        let began = Instant::now();
+        let answer = read(&db);
+        if adaptive {
+            self.pace.took(began.elapsed());
+        }
+        match answer {
+            Err(failure) if failure.spoils_connection() => None,
+            Err(failure) if failure.is_busy() => {
+                *slot = Some(db);
+                None
+            }
+            answer => {
+                *slot = Some(db);
+                Some(answer.map_err(|failure| failure.into_error(&self.table)))
+            }
+        }
+    }
+
+    /// Reads on a thread.
+    pub(crate) async fn read<T, F>(&self, operation: Operation, read: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Answer<T> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let table = self.table.clone();
+        let job: Job = Box::new(move |db| {
+            if reply.is_closed() {
+                return true;
+            }
+            let result = db.and_then(read);
+            let usable = !result.as_ref().is_err_and(|failure| failure.spoils_connection());
+            // A caller that has gone needs no answer.
+            drop(reply.send(result.map_err(|failure| failure.into_error(&table))));
+            usable
+        });
+        self.queue.push([job]);
+        receive(answer).await.map_err(|error| error.with_operation(operation))
+    }
+
+    /// Each thread begins at a connection of its own, so that two seldom ask for the same.
+    fn free_slot(&self) -> Option<std::sync::MutexGuard<'_, Option<Connection>>> {
+        let count = self.inline.len();
+        let first = preferred_slot();
+        (0..count).find_map(|step| match self.inline[(first + step) % count].try_lock() {
+            Ok(slot) => Some(slot),
+            Err(TryLockError::Poisoned(poisoned)) => Some(PoisonError::into_inner(poisoned)),
+            Err(TryLockError::WouldBlock) => None,
+        })
+    }
+}
+
+fn open_inline(connector: &Connector) -> Answer<Connection> {
+    let db = connector.open(Role::Reader)?;
+    // A runtime's worker must not sleep: a lock sends the load to a thread.
+    db.busy_timeout(Duration::ZERO)?;
+    Ok(db)
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        self.queue.close();
+        for thread in self.threads.drain(..) {
+            // A panic of the thread was printed when it happened.
+            drop(thread.join());
+        }
+    }
+}
+
+impl fmt::Debug for Readers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Readers")
+            .field("reads", &self.reads)
+            .field("threads", &self.threads.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn serve(queue: &Queue<Job>, connector: &Connector) {
+    let mut db = None;
+    while let Some(job) = queue.pop() {
+        let answer = match &db {
+            Some(db) => Ok(db),
+            None => connector.open(Role::Reader).map(|open| &*db.insert(open)),
+        };
+        if !job(answer) {
+            db = None;
+        }
+    }
+}
+
+/// A number that differs between most threads.
+fn preferred_slot() -> usize {
+    thread_local! {
+        static SLOT: usize = {
+            let mut hasher = DefaultHasher::new();
+            thread::current().id().hash(&mut hasher);
+            usize::try_from(hasher.finish() >> 33).unwrap_or(0)
+        };
+    }
+    SLOT.with(|slot| *slot)
+}

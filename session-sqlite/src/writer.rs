@@ -1,0 +1,380 @@
+//! The thread that writes.
+//!
+//! Everything that waits goes into one transaction, and each operation is answered with its own outcome after the
+//! commit: the group commit. While one group is committed, the next one gathers; when nothing waits, a single
+//! operation is a group of its own, at once.
+//!
+//! A group that fails as a whole (a full disk, a row that cannot be decoded after it was changed) is rolled back, and
+//! its operations are done again one by one, each in a transaction of its own, so that none harms another.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use session_core::{Error, ErrorKind, Operation, Result};
+use tokio::sync::oneshot;
+
+use crate::checkpointer::Log;
+use crate::connection::{Connector, Role};
+use crate::error::{Failure, classify, leaves_commit_in_doubt};
+use crate::layout::Answer;
+use crate::queue::Queue;
+
+/// The handle of the writing thread.
+pub(crate) struct Writer {
+    queue: Arc<Queue<Entry>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// An operation that waits for its turn.
+pub(crate) struct Entry {
+    work: Box<dyn Work>,
+    since: Instant,
+    /// About how many bytes of the log it fills.
+    bytes: u64,
+    error: Option<Error>,
+}
+
+impl Writer {
+    /// Starts the thread on a connection that is open already.
+    pub(crate) fn start(
+        db: Connection,
+        connector: Connector,
+        table: &str,
+        group_limit: NonZeroUsize,
+        log: Arc<Log>,
+    ) -> Result<Writer> {
+        let queue = Arc::new(Queue::new());
+        let thread = Thread {
+            queue: Arc::clone(&queue),
+            backlog: VecDeque::new(),
+            db: Some(db),
+            connector,
+            table: table.to_owned(),
+            group_limit: group_limit.get(),
+            log,
+        };
+        let thread = spawn("session-sqlite-writer", move || thread.run())?;
+        Ok(Writer { queue, thread: Some(thread) })
+    }
+
+    /// Does one operation and waits until it is committed.
+    pub(crate) async fn write<T, F>(&self, operation: Operation, bytes: usize, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection) -> Answer<T> + Send + 'static,
+    {
+        let (entry, answer) = entry(bytes, work);
+        self.queue.push([entry]);
+        receive(answer).await.map_err(|error| error.with_operation(operation))
+    }
+
+    /// Puts operations into the queue together, to be awaited with [`receive`].
+    pub(crate) fn push(&self, entries: impl IntoIterator<Item = Entry>) {
+        self.queue.push(entries);
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.queue.close();
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was printed when it happened.
+            drop(thread.join());
+        }
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").finish_non_exhaustive()
+    }
+}
+
+/// An operation, and where its answer will come.
+pub(crate) fn entry<T, F>(payload: usize, work: F) -> (Entry, oneshot::Receiver<Result<T>>)
+where
+    T: Send + 'static,
+    F: Fn(&Connection) -> Answer<T> + Send + 'static,
+{
+    let (reply, answer) = oneshot::channel();
+    let work = Box::new(Call { work, outcome: None, reply });
+    // Each operation changes a page of the table and, as it may be, one of an index.
+    let bytes = u64::try_from(payload).unwrap_or(u64::MAX).saturating_add(8192);
+    (Entry { work, since: Instant::now(), bytes, error: None }, answer)
+}
+
+/// The answer of an operation in the queue. Whoever stops waiting takes back an operation that has not begun; one
+/// that has begun is done wholly.
+pub(crate) async fn receive<T>(answer: oneshot::Receiver<Result<T>>) -> Result<T> {
+    answer.await.unwrap_or_else(|_| {
+        Err(Error::unavailable("the writing thread has ended; open the store anew").with_unreachable())
+    })
+}
+
+pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    thread::Builder::new().name(name.to_owned()).spawn(run).map_err(|error| {
+        Error::new(ErrorKind::Backend, "the operating system gave no thread; check the limit on threads")
+            .with_indeterminate(false)
+            .with_source(error)
+    })
+}
+
+/// An operation without its types.
+trait Work: Send {
+    fn is_abandoned(&self) -> bool;
+    /// May be called again after its transaction was rolled back.
+    fn run(&mut self, db: &Connection) -> Answer<()>;
+    fn answer(self: Box<Self>, error: Option<Error>);
+}
+
+struct Call<T, F> {
+    work: F,
+    outcome: Option<T>,
+    reply: oneshot::Sender<Result<T>>,
+}
+
+impl<T, F> Work for Call<T, F>
+where
+    T: Send,
+    F: Fn(&Connection) -> Answer<T> + Send,
+{
+    fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
+
+    fn run(&mut self, db: &Connection) -> Answer<()> {
+        self.outcome = Some((self.work)(db)?);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, error: Option<Error>) {
+        let result = match (error, self.outcome) {
+            (None, Some(outcome)) => Ok(outcome),
+            (Some(error), _) => Err(error),
+            // Without `reply` the caller learns that the thread did not get to it.
+            (None, None) => return,
+        };
+        // A caller that has gone needs no answer.
+        drop(self.reply.send(result));
+    }
+}
+
+struct Thread {
+    queue: Arc<Queue<Entry>>,
+    /// Taken from the queue and not yet done.
+    backlog: VecDeque<Entry>,
+    /// None after an error that may be the connection's fault.
+    db: Option<Connection>,
+    connector: Connector,
+    table: String,
+    group_limit: usize,
+    log: Arc<Log>,
+}
+
+/// What became of a group.
+enum Outcome {
+    Committed,
+    /// Nothing was changed.
+    RolledBack(Failure),
+    /// The commit failed in a way that a crash might yet turn into a success.
+    InDoubt(rusqlite::Error),
+}
+
+impl Thread {
+    fn run(mut self) {
+        while !self.backlog.is_empty() || self.queue.wait_all(&mut self.backlog) {
+            match self.connect() {
+                Ok(db) => self.write_group(db),
+                // The next one tries again: an error is answered to the operation that met it.
+                Err(failure) => self.refuse_first(failure),
+            }
+        }
+    }
+
+    fn connect(&mut self) -> Answer<Connection> {
+        self.db.take().map_or_else(|| self.connector.open(Role::Writer), Ok)
+    }
+
+    /// Does what waits in one transaction.
+    fn write_group(&mut self, db: Connection) {
+        match self.begin(&db) {
+            Ok(true) => {}
+            Ok(false) => return self.db = Some(db),
+            Err(failure) => {
+                if !failure.spoils_connection() {
+                    self.db = Some(db);
+                }
+                return self.refuse_first(failure);
+            }
+        }
+        let mut group = Vec::new();
+        let (mut bytes, mut failed) = (0_u64, None);
+        while failed.is_none() && group.len() < self.group_limit && bytes < MOST_BYTES {
+            let Some(mut entry) = self.next() else { break };
+            failed = step(&db, &mut entry, &self.table);
+            bytes = bytes.saturating_add(entry.bytes);
+            group.push(entry);
+        }
+        let outcome = match failed {
+            None => commit(&db),
+            Some(failure) => roll_back(&db, failure),
+        };
+        self.finish(db, group, outcome);
+    }
+
+    fn finish(&mut self, db: Connection, group: Vec<Entry>, outcome: Outcome) {
+        match outcome {
+            Outcome::Committed => {
+                let bytes = group.iter().map(|entry| entry.bytes).sum();
+                group.into_iter().for_each(Entry::answer);
+                self.log.written(bytes);
+                self.log.begin_anew_if_due(&db);
+                self.db = Some(db);
+            }
+            Outcome::RolledBack(failure) => {
+                if !failure.spoils_connection() && db.is_autocommit() {
+                    self.db = Some(db);
+                }
+                match <[Entry; 1]>::try_from(group) {
+                    Ok([entry]) => entry.refuse(failure.into_error(&self.table)),
+                    Err(group) => group.into_iter().for_each(|entry| self.write_alone(entry)),
+                }
+            }
+            Outcome::InDoubt(error) => {
+                let error = Arc::new(error);
+                for entry in group {
+                    entry.refuse(classify(Arc::clone(&error), &self.table).with_indeterminate(true));
+                }
+            }
+        }
+    }
+
+    /// Does an operation whose group failed in a transaction of its own.
+    fn write_alone(&mut self, mut entry: Entry) {
+        entry.error = None;
+        let began = self.connect().and_then(|db| match execute(&db, BEGIN) {
+            Ok(()) => Ok(db),
+            Err(failure) => {
+                self.db = Some(db).filter(|_| !failure.spoils_connection());
+                Err(failure)
+            }
+        });
+        match began {
+            Err(failure) => entry.refuse(failure.into_error(&self.table)),
+            Ok(db) => {
+                let outcome = match entry.work.run(&db) {
+                    Ok(()) => commit(&db),
+                    Err(failure) => roll_back(&db, failure),
+                };
+                self.finish(db, vec![entry], outcome);
+            }
+        }
+    }
+
+    /// Opens a transaction that holds the lock for writing. False if nobody waits for it any more.
+    ///
+    /// SQLite's own waiting sleeps up to 100 ms between two looks, and so would rarely find the lock free while
+    /// another process writes without pause; this one looks at least every 2 ms. Nobody waits longer than the
+    /// time-out from when he came.
+    fn begin(&mut self, db: &Connection) -> Answer<bool> {
+        let timeout = self.connector.options().busy_timeout;
+        let mut pause = Duration::from_micros(50);
+        db.busy_timeout(Duration::ZERO)?;
+        let began = loop {
+            let failure = match execute(db, BEGIN) {
+                Err(failure) if failure.is_busy() => failure,
+                result => break result.map(|()| true),
+            };
+            self.queue.take_all(&mut self.backlog);
+            self.backlog.retain(|entry| !entry.work.is_abandoned());
+            match self.backlog.front() {
+                None => break Ok(false),
+                Some(first) if first.since.elapsed() >= timeout => self.refuse_first(failure),
+                Some(_) => {
+                    thread::sleep(pause);
+                    pause = (pause * 2).min(Duration::from_millis(2));
+                }
+            }
+        };
+        db.busy_timeout(timeout)?;
+        began
+    }
+
+    /// The next operation that somebody waits for, without waiting.
+    fn next(&mut self) -> Option<Entry> {
+        loop {
+            if self.backlog.is_empty() {
+                self.queue.take_all(&mut self.backlog);
+            }
+            let entry = self.backlog.pop_front()?;
+            if !entry.work.is_abandoned() {
+                return Some(entry);
+            }
+        }
+    }
+
+    fn refuse_first(&mut self, failure: Failure) {
+        if let Some(entry) = self.backlog.pop_front() {
+            entry.refuse(failure.into_error(&self.table));
+        }
+    }
+}
+
+/// Does one operation of a group. Returns why the transaction cannot go on; an error that changed nothing is the
+/// operation's own.
+fn step(db: &Connection, entry: &mut Entry, table: &str) -> Option<Failure> {
+    let changes = db.total_changes();
+    let failure = entry.work.run(db).err()?;
+    // SQLite ends the whole transaction by itself after some errors, such as a full disk.
+    if db.total_changes() != changes || db.is_autocommit() || failure.spoils_connection() {
+        return Some(failure);
+    }
+    entry.error = Some(failure.into_error(table));
+    None
+}
+
+fn commit(db: &Connection) -> Outcome {
+    match execute(db, "COMMIT") {
+        Ok(()) => Outcome::Committed,
+        Err(Failure::Sqlite(error)) if leaves_commit_in_doubt(&error) => {
+            drop(execute(db, "ROLLBACK"));
+            Outcome::InDoubt(error)
+        }
+        Err(failure) => roll_back(db, failure),
+    }
+}
+
+fn roll_back(db: &Connection, failure: Failure) -> Outcome {
+    // SQLite may have done it already. Should it fail, closing the connection does it.
+    if !db.is_autocommit() {
+        drop(execute(db, "ROLLBACK"));
+    }
+    Outcome::RolledBack(failure)
+}
+
+fn execute(db: &Connection, sql: &str) -> Answer<()> {
+    db.prepare_cached(sql)?.execute([])?;
+    Ok(())
+}
+
+/// A group ends once it fills this much of the log, so that nobody waits long for large neighbours.
+const MOST_BYTES: u64 = 32 << 20;
+
+/// Takes the lock at once: a transaction that began with reading could fail when it comes to writing.
+const BEGIN: &str = "BEGIN IMMEDIATE";
+
+impl Entry {
+    fn answer(self) {
+        self.work.answer(self.error);
+    }
+
+    fn refuse(mut self, error: Error) {
+        self.error = Some(error);
+        self.answer();
+    }
+}
