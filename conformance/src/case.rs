@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use session_core::{Error, Gathering, Store};
+use session_core::{Error, Gathered, Gathering, Store};
 
 use crate::{Backend, Namespace};
 
@@ -164,6 +164,19 @@ impl Case {
     }
 }
 
+/// A case whose name is its function's.
+macro_rules! case {
+    ($guarantee:ident, $kind:ident, $name:ident) => {
+        $crate::case::Case::new(
+            $crate::Guarantee::$guarantee,
+            $crate::Kind::$kind,
+            stringify!($name),
+            |ctx| Box::pin($name(ctx)),
+        )
+    };
+}
+pub(crate) use case;
+
 /// What a case has to work with: stores on tables of its own.
 #[derive(Clone)]
 pub(crate) struct Ctx {
@@ -247,7 +260,21 @@ impl Ctx {
         namespace: &Namespace,
         via: Option<SocketAddr>,
     ) -> Verdict<Arc<dyn Store>> {
-        Ok(self.shared.backend.open(namespace, via).await?)
+        let store = self.shared.backend.open(namespace, via).await?;
+        Ok(self.gather(store))
+    }
+
+    /// The store as this run is to use it.
+    pub(crate) fn gather(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
+        if !self.shared.gathered {
+            return store;
+        }
+        let gathering = match store.gathering() {
+            // A backend that recommends none must be right with it all the same.
+            Gathering::OFF => Gathering { read_lanes: 1, write_lanes: 1, max_batch: 16, max_bytes: 1 << 20 },
+            recommended => recommended,
+        };
+        Arc::new(Gathered::new(store, gathering))
     }
 
     /// Several handles on one new namespace.
@@ -258,18 +285,6 @@ impl Ctx {
             handles.push(self.open(&namespace).await?);
         }
         Ok(handles)
-    }
-
-    /// How to gather calls for this backend, if this run is to.
-    pub(crate) fn gathering(&self, store: &dyn Store) -> Gathering {
-        if !self.shared.gathered {
-            return Gathering::OFF;
-        }
-        match store.gathering() {
-            // A backend that recommends none is gathered all the same: it must be right.
-            Gathering::OFF => Gathering { read_lanes: 1, write_lanes: 1, max_batch: 16, max_bytes: 1 << 20 },
-            recommended => recommended,
-        }
     }
 
     /// Removes every namespace of the case.

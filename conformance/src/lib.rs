@@ -59,6 +59,7 @@
 mod backend;
 mod case;
 mod cases;
+mod fixture;
 mod linearize;
 mod model;
 mod namespace;
@@ -68,6 +69,7 @@ mod rng;
 mod runner;
 mod spec;
 mod world;
+mod wrap;
 
 pub use backend::{Availability, Backend};
 pub use case::{CaseInfo, Guarantee, Kind, Outcome};

@@ -106,7 +106,8 @@ impl Subject {
             Availability::NotRun { name, variant, why } => (name, variant, Err(why)),
         };
         let raw = Subject { name, variant, gathered: false, backend };
-        vec![raw]
+        let gathered = Subject { gathered: true, ..raw.clone() };
+        vec![raw, gathered]
     }
 
     /// `postgres::native::G4::expiry_is_exact_to_the_ms`

@@ -1,12 +1,27 @@
 //! The cases, a file for each guarantee.
 
 mod create;
+mod death;
+mod expiry;
+mod identity;
 mod models;
+mod payload;
+mod rotation;
+mod update;
 
 use crate::CaseInfo;
 use crate::case::Case;
 
-pub(crate) const ALL: &[&[Case]] = &[create::CASES, models::CASES];
+pub(crate) const ALL: &[&[Case]] = &[
+    identity::CASES,
+    create::CASES,
+    death::CASES,
+    expiry::CASES,
+    update::CASES,
+    rotation::CASES,
+    payload::CASES,
+    models::CASES,
+];
 
 /// Every case that there is.
 pub fn cases() -> Vec<CaseInfo> {

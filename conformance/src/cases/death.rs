@@ -1,0 +1,167 @@
+//! G3: dead is dead.
+
+use session_core::{DestroyMode, ErrorKind, Rotate, Rotated, Updated};
+use tokio::task::JoinSet;
+
+use crate::case::{Case, Ctx, Stop, Verdict, case, ensure, ensure_eq, not_run};
+use crate::fixture::{Fixture, expect_refusal, persist};
+
+pub(crate) const CASES: &[Case] = &[
+    case!(G3, Single, an_absent_session_stays_absent),
+    case!(G3, Single, an_expired_session_is_not_revived),
+    case!(G3, Single, a_destroyed_session_is_not_revived),
+    case!(G3, Single, a_rotated_away_session_is_not_revived),
+    case!(G3, Single, an_update_into_the_past_ends_a_session),
+    case!(G3, Single, a_soft_end_without_tombstones_is_refused),
+    case!(G3, Concurrent, an_end_is_final_for_concurrent_writers),
+    case!(G3, Concurrent, one_of_many_ends_is_told_so),
+];
+
+async fn an_absent_session_stays_absent(ctx: Ctx) -> Verdict {
+    let fixture = Fixture::new(&ctx).await?;
+    let key = fixture.key("absent")?;
+    fixture.expect_dead(&key, 0, "an absent session").await?;
+    fixture.create("present", "p", 100).await?;
+    fixture.expect_dead(&key, 0, "an absent session beside another").await?;
+    ensure_eq!(fixture.store.clear().await?, 1, "the rows after late writes to an absent session");
+    Ok(())
+}
+
+async fn an_expired_session_is_not_revived(ctx: Ctx) -> Verdict {
+    let fixture = Fixture::new(&ctx).await?;
+    fixture.create("bystander", "b", 2000).await?;
+    for until in [-1000, -1, 0] {
+        let key = fixture.create(&format!("until {until}"), "p", until).await?;
+        fixture.expect_dead(&key, 0, "an expired session").await?;
+    }
+    let touched = fixture.create("touched", "p", 100).await?;
+    ensure!(fixture.touch(&touched, 5, 0).await?, "a live session cannot be touched");
+    fixture.expect_dead(&touched, 5, "a session that a touch let expire").await
+}
+
+async fn a_destroyed_session_is_not_revived(ctx: Ctx) -> Verdict {
+    let fixture = Fixture::new(&ctx).await?;
+    fixture.create("bystander", "b", 2000).await?;
+    for mode in fixture.modes() {
+        let key = fixture.create(&format!("{mode:?}"), "p", 2000).await?;
+        fixture.update(&key, "q", 2000, 0).await?;
+        ensure_eq!(fixture.destroy(&key, *mode, 0).await?, true, "destroying a live session, {mode:?}");
+        // Also at times before and after that of the end.
+        for now in [0, -5, 5, 1999] {
+            fixture.expect_dead(&key, now, &format!("a session destroyed {mode:?}, at {now}")).await?;
+        }
+        if *mode == DestroyMode::Soft && fixture.can.rotation {
+            let other = fixture.create("rotates", "p", 2000).await?;
+            let onto = fixture.rotate(&fixture.rotate_of(&other, &key, 2000), 0).await?;
+            ensure_eq!(onto, Rotated::KeyTaken, "a rotation to the key of a destroyed session");
+            fixture.expect_dead(&key, 0, "a destroyed session after a rotation to its key").await?;
+        }
+    }
+    Ok(())
+}
+
+async fn a_rotated_away_session_is_not_revived(ctx: Ctx) -> Verdict {
+    let fixture = Fixture::new(&ctx).await?;
+    if !fixture.can.rotation {
+        return not_run("this table cannot rotate");
+    }
+    for mode in fixture.modes() {
+        let old = fixture.create(&format!("old {mode:?}"), "p", 100).await?;
+        let new = fixture.key(&format!("new {mode:?}"))?;
+        let rotate = Rotate { mode: *mode, ..fixture.rotate_of(&old, &new, 100) };
+        let rotated = fixture.rotate(&rotate, 0).await?;
+        ensure_eq!(rotated, Rotated::Rotated(fixture.version(1)), "a rotation, {mode:?}");
+        fixture.expect_dead(&old, 0, &format!("a session rotated away {mode:?}")).await?;
+        fixture.expect_live(&new, "p", 0, "the session it was rotated to, after late writes").await?;
+        let created = fixture.try_create(&old, "another", 100).await?;
+        let taken = *mode == DestroyMode::Soft;
+        ensure_eq!(
+            created == session_core::Created::KeyTaken,
+            taken,
+            "whether the key of a session rotated away {mode:?} is taken"
+        );
+    }
+    Ok(())
+}
+
+async fn an_update_into_the_past_ends_a_session(ctx: Ctx) -> Verdict {
+    let fixture = Fixture::new(&ctx).await?;
+    let key = fixture.create("a", "p", 100).await?;
+    let updated = fixture.update(&key, "q", 0, 0).await?;
+    ensure_eq!(updated, Updated::Saved(fixture.version(1)), "an update whose expiry has passed");
+    fixture.expect_dead(&key, 0, "a session updated into the past").await
+}
+
+async fn a_soft_end_without_tombstones_is_refused(ctx: Ctx) -> Verdict {
+    let fixture = Fixture::new(&ctx).await?;
+    if fixture.can.tombstones {
+        return not_run("this table keeps tombstones");
+    }
+    let key = fixture.create("a", "p", 100).await?;
+    let ended = fixture.destroy(&key, DestroyMode::Soft, 0).await;
+    expect_refusal(ended, ErrorKind::Unsupported, "a soft end")?;
+    let to = fixture.key("b")?;
+    let rotate = Rotate { mode: DestroyMode::Soft, ..fixture.rotate_of(&key, &to, 100) };
+    expect_refusal(fixture.rotate(&rotate, 0).await, ErrorKind::Unsupported, "a rotation with a soft end")?;
+    fixture.expect_live(&key, "p", 0, "a session after ends that were refused").await?;
+    ensure_eq!(fixture.load(&to, 0).await?, None, "the key that a rotation was refused to");
+    Ok(())
+}
+
+/// Writers, touchers and rotators go on until they are told that the session is gone; from the moment a destroy has
+/// returned nobody may find it.
+async fn an_end_is_final_for_concurrent_writers(ctx: Ctx) -> Verdict {
+    let handles = Fixture::handles(&ctx, 4).await?;
+    for round in 0..10 {
+        let mode = handles[0].modes()[round % handles[0].modes().len()];
+        let key = handles[0].create(&format!("round {round}"), "p", 1000).await?;
+        let mut writers = JoinSet::new();
+        for writer in 0..6 {
+            let (fixture, key) = (handles[writer % handles.len()].clone(), key.clone());
+            writers.spawn(async move {
+                for turn in 0..5000_u32 {
+                    let gone = match writer % 3 {
+                        0 => persist(|| fixture.update(&key, "late", 1000, 0)).await? == Updated::Gone,
+                        1 => !persist(|| fixture.touch(&key, 2000, 0)).await?,
+                        _ => fixture.load(&key, 0).await?.is_none(),
+                    };
+                    if gone {
+                        return Ok(turn);
+                    }
+                    tokio::task::yield_now().await;
+                }
+                Err(Stop::Failed("a writer still finds a session that was destroyed long ago".to_owned()))
+            });
+        }
+        tokio::task::yield_now().await;
+        let ended = persist(|| handles[3].destroy(&key, mode, 0)).await?;
+        ensure!(ended, "destroying a live session says that it is not live");
+        for fixture in &handles {
+            ensure_eq!(fixture.load(&key, 0).await?, None, "a load after a destroy that returned");
+        }
+        while let Some(writer) = writers.join_next().await {
+            writer.map_err(|panic| Stop::Failed(panic.to_string()))??;
+        }
+        handles[1].expect_dead(&key, 0, "a session destroyed among writers").await?;
+    }
+    Ok(())
+}
+
+async fn one_of_many_ends_is_told_so(ctx: Ctx) -> Verdict {
+    let handles = Fixture::handles(&ctx, 4).await?;
+    for round in 0..10 {
+        let mode = handles[0].modes()[round % handles[0].modes().len()];
+        let key = handles[0].create(&format!("round {round}"), "p", 1000).await?;
+        let mut callers = JoinSet::new();
+        for caller in 0..8 {
+            let (fixture, key) = (handles[caller % handles.len()].clone(), key.clone());
+            callers.spawn(async move { persist(|| fixture.destroy(&key, mode, 0)).await });
+        }
+        let mut told = 0;
+        while let Some(caller) = callers.join_next().await {
+            told += u32::from(caller.map_err(|panic| Stop::Failed(panic.to_string()))??);
+        }
+        ensure_eq!(told, 1, "the callers among 8 that ended one session");
+    }
+    Ok(())
+}
