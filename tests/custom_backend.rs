@@ -1,5 +1,7 @@
 //! Proves the example of a custom backend with the suite that every backend runs.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,5 +1,7 @@
 //! The stores as stores of tower-sessions: under its own layer, and by the words of its trait.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -1,5 +1,7 @@
 //! The stores as stores of tower-sessions 0.14, which axum-login asks for.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
 use std::collections::HashMap;
 
 use serde_json::json;
@@ -11,7 +13,8 @@ use tower_sessions_core_0_14::session::{Id, Record};
 
 #[tokio::test]
 async fn a_late_save_never_brings_a_session_back() {
-    let store = TowerStore::from(TowerStore::builder(MemoryStore::new()).principal(field("user")).build().unwrap());
+    let store =
+        TowerStore::from(TowerStore::builder(MemoryStore::new()).principal(field("user")).build().unwrap());
     let mut record = Record {
         id: Id::default(),
         data: HashMap::from([("user".to_owned(), json!("alice"))]),

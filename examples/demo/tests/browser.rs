@@ -1,5 +1,7 @@
 //! The built program, driven by a real browser through its WebDriver, where one is installed.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
 mod support;
 
 use std::net::TcpListener;
@@ -25,23 +27,25 @@ fn a_real_browser_signs_in_counts_and_signs_out() {
     laptop.open(&demo.url("/"));
     laptop.write("#name", "alice");
     laptop.click(".primary");
-    assert_eq!(laptop.text("#user"), "alice");
+    laptop.shows("#user", &["alice"]);
     laptop.click("#increment");
+    laptop.shows("#count", &["1"]);
     laptop.click("#increment-in-parallel");
-    assert_eq!(laptop.text("#count"), "21");
+    laptop.shows("#count", &["21"]);
 
     phone.open(&demo.url("/"));
     phone.write("#name", "alice");
     phone.click(".primary");
+    phone.shows(".badge", &["this device"]);
     assert_eq!(phone.texts(".device").len(), 2);
-    assert_eq!(phone.texts(".badge"), ["this device"]);
     phone.click("#sign-out-elsewhere");
+    phone.shows("#sign-out-elsewhere", &[]);
     assert_eq!(phone.texts(".device").len(), 1);
 
     laptop.open(&demo.url("/"));
-    assert_eq!(laptop.text("h1"), "Welcome", "the other browser is signed out");
+    laptop.shows("h1", &["Welcome"]);
     phone.click("#sign-out-everywhere");
-    assert_eq!(phone.text("h1"), "Welcome");
+    phone.shows("h1", &["Welcome"]);
 }
 
 /// A WebDriver that is installed here.
@@ -113,20 +117,35 @@ impl Browser {
         call(&self.element_url(&self.find(selector), "value"), Some(&json!({"text": text})));
     }
 
-    /// Clicks and waits, as the WebDriver does, until the page that follows is there.
     fn click(&self, selector: &str) {
         call(&self.element_url(&self.find(selector), "click"), Some(&json!({})));
     }
 
-    fn text(&self, selector: &str) -> String {
-        call(&self.element_url(&self.find(selector), "text"), None).as_str().unwrap().to_owned()
+    /// Waits until the elements have these texts.
+    fn shows(&self, selector: &str, texts: &[&str]) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            // Between two pages an element that was found may be gone already.
+            let shown = self.try_texts(selector);
+            if shown.as_ref().is_ok_and(|shown| shown == texts) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{selector} shows {shown:?} and not {texts:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     fn texts(&self, selector: &str) -> Vec<String> {
+        self.try_texts(selector).unwrap()
+    }
+
+    fn try_texts(&self, selector: &str) -> Result<Vec<String>, String> {
         let wish = json!({"using": "css selector", "value": selector});
-        let elements = call(&format!("{}/elements", self.url), Some(&wish));
-        let text =
-            |element: &Value| call(&self.element_url(element, "text"), None).as_str().unwrap().to_owned();
+        let elements = try_call(&format!("{}/elements", self.url), Some(&wish))?;
+        let text = |element: &Value| {
+            let text = try_call(&self.element_url(element, "text"), None)?;
+            Ok(text.as_str().unwrap().to_owned())
+        };
         elements.as_array().unwrap().iter().map(text).collect()
     }
 
@@ -147,8 +166,13 @@ impl Drop for Browser {
     }
 }
 
-/// One command; its result. Panics with the driver's message.
+/// One command; its result.
 fn call(url: &str, body: Option<&Value>) -> Value {
+    try_call(url, body).unwrap_or_else(|message| panic!("{url}: {message}"))
+}
+
+/// One command; its result, or the driver's message.
+fn try_call(url: &str, body: Option<&Value>) -> Result<Value, String> {
     let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
     let answer = match body {
         Some(body) => agent.post(url).send_json(body),
@@ -156,6 +180,5 @@ fn call(url: &str, body: Option<&Value>) -> Value {
     };
     let mut answer: Value = answer.unwrap().body_mut().read_json().unwrap();
     let value = answer["value"].take();
-    assert!(value.get("error").is_none(), "{url}: {}", value["message"]);
-    value
+    if value.get("error").is_some() { Err(value["message"].to_string()) } else { Ok(value) }
 }

@@ -1,5 +1,7 @@
 //! The built program, driven over HTTP by two browsers' cookie jars.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
 mod support;
 
 use support::{Demo, Folder};
