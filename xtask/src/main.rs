@@ -3,6 +3,7 @@
 //! One file a command, each with a `run`. A new command is a module and a line in [`COMMANDS`]. Runs on Linux, other
 //! Unixes and macOS; it depends on none of the workspace's crates, so that it works while they do not compile.
 
+mod ci;
 mod cleanup;
 mod conformance;
 mod interop;
@@ -22,6 +23,7 @@ struct Command {
 }
 
 const COMMANDS: &[Command] = &[
+    Command { name: "ci", about: "check everything that needs no database server", run: ci::run },
     Command {
         name: "conformance",
         about: "prove the backends against real servers, which it starts and stops",

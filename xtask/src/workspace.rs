@@ -1,5 +1,6 @@
 //! Where the workspace is, what it holds, and how cargo is called in it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -24,6 +25,90 @@ pub(crate) fn cargo() -> Command {
         }
     }
     command
+}
+
+/// What cargo knows of the workspace and of everything that it depends on.
+#[derive(Debug)]
+pub(crate) struct Metadata(Value);
+
+/// A package, of the workspace or not.
+#[derive(Clone, Debug)]
+pub(crate) struct Package {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) licence: Option<String>,
+    pub(crate) features: Vec<String>,
+    pub(crate) has_library: bool,
+    /// The names of its integration tests.
+    pub(crate) tests: Vec<String>,
+}
+
+impl Metadata {
+    /// Asks cargo, with all features on.
+    pub(crate) fn read() -> Result<Self> {
+        metadata(&["--all-features"]).map(Self)
+    }
+
+    /// The packages of the workspace.
+    pub(crate) fn members(&self) -> Vec<Package> {
+        let members: Vec<_> = items(&self.0["workspace_members"]).collect();
+        self.packages()
+            .filter(|package| members.contains(&&package["id"]))
+            .filter_map(Package::read)
+            .collect()
+    }
+
+    /// The packages of the workspace and all that they, their builds and their tests use, on any platform.
+    pub(crate) fn all(&self) -> Vec<Package> {
+        self.packages().filter_map(Package::read).collect()
+    }
+
+    /// The names of everything that the package, not counting its tests, is built upon, near or far.
+    pub(crate) fn dependencies(&self, package: &str) -> Option<BTreeSet<String>> {
+        let id = self.packages().find(|found| found["name"] == package)?["id"].as_str()?;
+        let nodes: Vec<_> = items(&self.0["resolve"]["nodes"]).collect();
+        let mut seen = BTreeSet::from([id]);
+        let mut next = vec![id];
+        while let Some(id) = next.pop() {
+            let node = nodes.iter().find(|node| node["id"] == id)?;
+            for dependency in items(&node["deps"]) {
+                let is_needed = items(&dependency["dep_kinds"]).any(|kind| kind["kind"] != "dev");
+                let id = dependency["pkg"].as_str()?;
+                if is_needed && seen.insert(id) {
+                    next.push(id);
+                }
+            }
+        }
+        seen.remove(id);
+        let names = self.packages().filter(|found| found["id"].as_str().is_some_and(|id| seen.contains(id)));
+        Some(names.filter_map(|found| found["name"].as_str().map(str::to_owned)).collect())
+    }
+
+    fn packages(&self) -> impl Iterator<Item = &Value> {
+        items(&self.0["packages"])
+    }
+}
+
+impl Package {
+    fn read(value: &Value) -> Option<Self> {
+        let targets = |kind: &str| {
+            let has_kind = |target: &&Value| items(&target["kind"]).any(|found| found == kind);
+            let targets = items(&value["targets"]).filter(has_kind);
+            targets.filter_map(|target| target["name"].as_str().map(str::to_owned)).collect::<Vec<_>>()
+        };
+        Some(Self {
+            name: value["name"].as_str()?.to_owned(),
+            version: value["version"].as_str()?.to_owned(),
+            licence: value["license"].as_str().map(str::to_owned),
+            features: value["features"].as_object()?.keys().cloned().collect(),
+            has_library: !targets("lib").is_empty(),
+            tests: targets("test"),
+        })
+    }
+}
+
+fn items(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
 }
 
 /// What `cargo metadata` says, with the arguments given.

@@ -183,6 +183,15 @@ impl Twin {
         self.language.name()
     }
 
+    /// How long a session may live after the answer that said it is over: connect-typeorm answers before it asks the
+    /// database.
+    pub(super) fn ends_sessions_within(&self) -> Duration {
+        match self.language {
+            Language::Node => Duration::from_secs(5),
+            Language::Rust => Duration::ZERO,
+        }
+    }
+
     /// The end of what it complained about.
     pub(super) fn last_words(&self) -> String {
         process::tail(&fs::read_to_string(&self.errors).unwrap_or_default(), 12)
