@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session_core::{
-    Capabilities, Create, Created, Destroy, DestroyMode, ErrorKind, Filter, Payload, Principal, Record, Result,
-    Rotate, Rotated, SessionId, SessionKey, Store, Timestamp, Touch, Update, Updated, Version,
+    Capabilities, Create, Created, Destroy, DestroyMode, ErrorKind, Filter, Payload, Principal, Record,
+    Result, Rotate, Rotated, SessionId, SessionKey, Store, Timestamp, Touch, Update, Updated, Version,
 };
 
 use crate::case::{Ctx, Verdict, ensure, ensure_eq, failed};
@@ -124,7 +124,13 @@ impl Fixture {
         }
     }
 
-    pub(crate) async fn update(&self, key: &SessionKey, payload: &str, until: i64, now: i64) -> Result<Updated> {
+    pub(crate) async fn update(
+        &self,
+        key: &SessionKey,
+        payload: &str,
+        until: i64,
+        now: i64,
+    ) -> Result<Updated> {
         self.store.update(&self.update_of(key, payload, until), self.now(now)).await
     }
 
@@ -272,10 +278,15 @@ pub(crate) async fn persist<R, F: Future<Output = Result<R>>>(mut call: impl FnM
 /// Checks that a call is refused with this kind of error, and that the error says that nothing was changed.
 pub(crate) fn expect_refusal<R: std::fmt::Debug>(came: Result<R>, kind: ErrorKind, what: &str) -> Verdict {
     match came {
-        Ok(answer) => failed(format!("{what}: expected the error `{}`, but it answers {answer:?}", kind.as_str())),
+        Ok(answer) => {
+            failed(format!("{what}: expected the error `{}`, but it answers {answer:?}", kind.as_str()))
+        }
         Err(error) => {
             ensure_eq!(error.kind(), kind, "{what}: the kind of error ({error})");
-            ensure!(!error.is_indeterminate(), "{what}: nothing was changed, but the error says it may be: {error}");
+            ensure!(
+                !error.is_indeterminate(),
+                "{what}: nothing was changed, but the error says it may be: {error}"
+            );
             Ok(())
         }
     }

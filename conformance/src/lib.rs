@@ -60,14 +60,17 @@ mod backend;
 mod case;
 mod cases;
 mod fixture;
+mod history;
 mod linearize;
 mod model;
 mod namespace;
 mod options;
+mod proxy;
 mod report;
 mod rng;
 mod runner;
 mod spec;
+mod workload;
 mod world;
 mod wrap;
 

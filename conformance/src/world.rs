@@ -154,6 +154,10 @@ impl World {
         Ok(self)
     }
 
+    pub(crate) fn key_numbers(&self) -> impl Iterator<Item = Key> + use<> {
+        0..u8::try_from(self.keys.len()).unwrap_or(STRANGE)
+    }
+
     pub(crate) fn capabilities(&self) -> Capabilities {
         self.rules.capabilities
     }
@@ -216,18 +220,12 @@ impl World {
             }
             Op::Count { principal } => Answer::Number(store.count(&filter(*principal)?, now).await?),
             Op::Clear => Answer::Number(store.clear().await?),
-            Op::LoadMany { keys } => {
-                let keys: Vec<SessionKey> = keys.iter().map(|key| self.key(*key)).collect();
-                let loaded = store.load_many(&keys, now).await?;
-                let answers = loaded.into_iter().map(|record| Ok(Answer::Found(self.seen(record?))));
-                Answer::Each(answers.collect::<Result<_, Error>>()?)
-            }
+            Op::LoadMany { keys } => Answer::Each(
+                self.load_many(store, keys, call.now).await?.into_iter().collect::<Result<_, _>>()?,
+            ),
             Op::WriteMany { writes } => {
-                let writes: Vec<Write> =
-                    writes.iter().map(|op| self.write(op)).collect::<Result<_, Error>>()?;
-                let written = store.write_many(&writes, now).await?;
-                let answers = written.into_iter().map(|written| Ok(answer(written?)));
-                Answer::Each(answers.collect::<Result<_, Error>>()?)
+                let written = self.write_many(store, writes, call.now).await?;
+                Answer::Each(written.into_iter().collect::<Result<_, _>>()?)
             }
             single => match self.write(single)? {
                 Write::Create(create) => answer(Written::Created(store.create(&create, now).await?)),
@@ -236,6 +234,30 @@ impl World {
                 Write::Destroy(destroy) => answer(Written::Destroyed(store.destroy(&destroy, now).await?)),
             },
         })
+    }
+
+    /// A batch of loads, each with its own answer.
+    pub(crate) async fn load_many(
+        &self,
+        store: &dyn Store,
+        keys: &[Key],
+        now: i64,
+    ) -> Result<Vec<Result<Answer, Error>>, Error> {
+        let keys: Vec<SessionKey> = keys.iter().map(|key| self.key(*key)).collect();
+        let loaded = store.load_many(&keys, self.frame.now(now)).await?;
+        Ok(loaded.into_iter().map(|record| Ok(Answer::Found(self.seen(record?)))).collect())
+    }
+
+    /// A batch of writes, each with its own answer.
+    pub(crate) async fn write_many(
+        &self,
+        store: &dyn Store,
+        writes: &[Op],
+        now: i64,
+    ) -> Result<Vec<Result<Answer, Error>>, Error> {
+        let writes: Vec<Write> = writes.iter().map(|op| self.write(op)).collect::<Result<_, Error>>()?;
+        let written = store.write_many(&writes, self.frame.now(now)).await?;
+        Ok(written.into_iter().map(|written| Ok(answer(written?))).collect())
     }
 
     fn write(&self, op: &Op) -> Result<Write, Error> {

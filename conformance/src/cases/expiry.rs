@@ -31,10 +31,7 @@ async fn expiry_is_exact_in_every_operation(ctx: Ctx) -> Verdict {
                 ensure_eq!(record?.is_some(), live, "{}", what("load in a batch"));
             }
             ensure_eq!(fixture.count(now).await?, u64::from(live), "{}", what("count"));
-            let listed = fixture
-                .store
-                .list(&Filter::default(), None, limit(10), fixture.now(now))
-                .await?;
+            let listed = fixture.store.list(&Filter::default(), None, limit(10), fixture.now(now)).await?;
             ensure_eq!(listed.len(), usize::from(live), "{}", what("list"));
             ensure_eq!(fixture.touch(&key, 10, now).await?, live, "{}", what("touch"));
             let updated = fixture.update(&key, "p", 10, now).await?;
@@ -101,8 +98,24 @@ async fn times_at_the_ends_of_the_range_are_exact(ctx: Ctx) -> Verdict {
     let min = i64::MIN;
     let max = i64::MAX;
     let times = [
-        min, min + 1, -62_135_596_800_001, -1_000, -1, 0, 1, 999, 1_000, (1 << 31) - 1, 1 << 31, (1 << 32) - 1,
-        1 << 32, (1 << 53) - 1, (1 << 53) + 1, 253_402_300_800_000, max - 1, max,
+        min,
+        min + 1,
+        -62_135_596_800_001,
+        -1_000,
+        -1,
+        0,
+        1,
+        999,
+        1_000,
+        (1 << 31) - 1,
+        1 << 31,
+        (1 << 32) - 1,
+        1 << 32,
+        (1 << 53) - 1,
+        (1 << 53) + 1,
+        253_402_300_800_000,
+        max - 1,
+        max,
     ];
     for (number, until) in times.into_iter().enumerate() {
         for now in [until.saturating_sub(1), until, until.saturating_add(1), min, max] {

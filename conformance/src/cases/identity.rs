@@ -1,8 +1,6 @@
 //! G1: two ids are the same session if and only if their bytes are equal.
 
-use session_core::{
-    Create, DestroyMode, ErrorKind, KeyFormat, Payload, SessionKey, Touch, Update, Write,
-};
+use session_core::{Create, DestroyMode, ErrorKind, KeyFormat, Payload, SessionKey, Touch, Update, Write};
 
 use crate::case::{Case, Ctx, Verdict, case, ensure, ensure_eq};
 use crate::fixture::{Fixture, expect_refusal};
@@ -102,7 +100,9 @@ async fn similar_keys_are_different_sessions(ctx: Ctx) -> Verdict {
     let keys: Vec<SessionKey> = match fixture.store.key_format() {
         KeyFormat::Hashed => {
             let mut digests = vec![[0; 32], [0xff; 32], [b'a'; 32], [b'A'; 32], [b' '; 32], [0x80; 32]];
-            for (at, byte) in [(0, 1), (0, b'A'), (15, 1), (31, 1), (31, 0), (31, b' '), (31, b'A'), (31, 0xe4)] {
+            for (at, byte) in
+                [(0, 1), (0, b'A'), (15, 1), (31, 1), (31, 0), (31, b' '), (31, b'A'), (31, 0xe4)]
+            {
                 let mut digest = [b'a'; 32];
                 digest[at] = byte;
                 digests.push(digest);
@@ -147,9 +147,43 @@ async fn ids_of_every_length_are_kept_whole(ctx: Ctx) -> Verdict {
 async fn hostile_ids_are_ordinary_ids(ctx: Ctx) -> Verdict {
     let fixture = Fixture::new(&ctx).await?;
     let ids = [
-        "'", "''", "\"", "`", "\\", "\\'", "\\\\", "%", "_", "%%", "[a]", "]", "$1", "?", ":a", "@p1", "--", "#",
-        "/*", "*/", ";", "' OR '1'='1", "'; DROP TABLE sessions; --", "\\x00", "{}", "${a}", "\r\n", "\u{7f}",
-        "\u{feff}", "\u{202e}", "\u{fffd}", "\u{10ffff}", "a%20b", "&lt;", "N'a'", "E'\\n'", "0x41",
+        "'",
+        "''",
+        "\"",
+        "`",
+        "\\",
+        "\\'",
+        "\\\\",
+        "%",
+        "_",
+        "%%",
+        "[a]",
+        "]",
+        "$1",
+        "?",
+        ":a",
+        "@p1",
+        "--",
+        "#",
+        "/*",
+        "*/",
+        ";",
+        "' OR '1'='1",
+        "'; DROP TABLE sessions; --",
+        "\\x00",
+        "{}",
+        "${a}",
+        "\r\n",
+        "\u{7f}",
+        "\u{feff}",
+        "\u{202e}",
+        "\u{fffd}",
+        "\u{10ffff}",
+        "a%20b",
+        "&lt;",
+        "N'a'",
+        "E'\\n'",
+        "0x41",
     ];
     for id in ids {
         fixture.create(id, id, 100).await?;

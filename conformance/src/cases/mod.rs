@@ -1,5 +1,7 @@
 //! The cases, a file for each guarantee.
 
+mod cancel;
+mod concurrent;
 mod create;
 mod death;
 mod expiry;
@@ -21,6 +23,8 @@ pub(crate) const ALL: &[&[Case]] = &[
     rotation::CASES,
     payload::CASES,
     models::CASES,
+    concurrent::CASES,
+    cancel::CASES,
 ];
 
 /// Every case that there is.

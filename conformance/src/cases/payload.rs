@@ -3,9 +3,7 @@
 use std::fmt;
 use std::num::NonZeroU32;
 
-use session_core::{
-    Create, Created, ErrorKind, Gathering, Payload, Rotate, SessionStore, Write, Written,
-};
+use session_core::{Create, Created, ErrorKind, Gathering, Payload, Rotate, SessionStore, Write, Written};
 
 use crate::case::{Case, Ctx, Verdict, case, ensure, ensure_eq, failed};
 use crate::fixture::Fixture;
@@ -133,7 +131,18 @@ async fn large_payloads_are_kept_whole(ctx: Ctx) -> Verdict {
     let kib = 1024;
     // Around the limits of MySQL's text, of pages and packets; and the 5 MiB that are promised.
     let sizes = [
-        255, 256, 2_000, 4_000, 4_001, 8_000, 8_001, 16 * kib, 64 * kib - 1, 64 * kib, 64 * kib + 1, kib * kib,
+        255,
+        256,
+        2_000,
+        4_000,
+        4_001,
+        8_000,
+        8_001,
+        16 * kib,
+        64 * kib - 1,
+        64 * kib,
+        64 * kib + 1,
+        kib * kib,
         5 * kib * kib,
     ];
     for size in sizes {
@@ -176,12 +185,7 @@ async fn large_payloads_are_kept_whole(ctx: Ctx) -> Verdict {
 }
 
 /// Compares without printing megabytes.
-async fn expect_text(
-    fixture: &Fixture,
-    key: &session_core::SessionKey,
-    text: &str,
-    what: &str,
-) -> Verdict {
+async fn expect_text(fixture: &Fixture, key: &session_core::SessionKey, text: &str, what: &str) -> Verdict {
     let Some(loaded) = fixture.payload(key, 0).await? else {
         return failed(format!("{what}: it cannot be loaded"));
     };
@@ -192,17 +196,26 @@ async fn expect_text(
     Ok(())
 }
 
-/// Text of at most so many bytes, and nearly so many.
+/// Text of at most so many bytes, and nearly so many: a random block again and again, each time with its number.
 fn filled(rng: &mut Rng, alphabet: &str, bytes: usize) -> String {
     let alphabet: Vec<char> = alphabet.chars().collect();
+    let block: String = (0..500).map(|_| *rng.pick(&alphabet)).collect();
     let mut text = String::with_capacity(bytes);
-    loop {
-        let next = *rng.pick(&alphabet);
+    let blocks = (0_u64..).map(|number| format!("{number} {block}"));
+    for block in blocks {
+        if text.len() + block.len() > bytes {
+            break;
+        }
+        text.push_str(&block);
+    }
+    let rest = block.chars().cycle();
+    for next in rest {
         if text.len() + next.len_utf8() > bytes {
-            return text;
+            break;
         }
         text.push(next);
     }
+    text
 }
 
 async fn random_text_comes_back_byte_for_byte(ctx: Ctx) -> Verdict {

@@ -26,10 +26,8 @@ async fn an_update_replaces_everything_and_counts_up(ctx: Ctx) -> Verdict {
     for number in 1..=5 {
         let payload = format!("p{number}");
         let principal = if number % 2 == 0 { fixture.principal("ann")? } else { None };
-        let update = Update {
-            principal: principal.clone(),
-            ..fixture.update_of(&key, &payload, 100 + number)
-        };
+        let update =
+            Update { principal: principal.clone(), ..fixture.update_of(&key, &payload, 100 + number) };
         // Another time of the call than the create's.
         let updated = fixture.store.update(&update, fixture.now(number)).await?;
         ensure_eq!(updated, Updated::Saved(fixture.version(number)), "update {number}");
@@ -144,9 +142,10 @@ async fn increments_by_compare_and_swap_are_all_counted(ctx: Ctx) -> Verdict {
                 let Some(record) = fixture.load(&key, 0).await? else {
                     return failed("a session that is updated cannot be loaded");
                 };
-                let value: i64 = record.payload.as_str().parse().map_err(|_| {
-                    Stop::Failed(format!("the counter holds {:?}", record.payload.as_str()))
-                })?;
+                let value: i64 =
+                    record.payload.as_str().parse().map_err(|_| {
+                        Stop::Failed(format!("the counter holds {:?}", record.payload.as_str()))
+                    })?;
                 let next = (value + 1).to_string();
                 match persist(|| fixture.update_expecting(record.version, &key, &next)).await? {
                     Updated::Saved(_) => done += 1,
@@ -178,7 +177,8 @@ async fn increments_through_modify_are_all_counted(ctx: Ctx) -> Verdict {
             return not_run("this table holds no versions");
         }
         // The suite has gathered the calls already, where it is to.
-        let builder = SessionStore::builder(store).gathering(Gathering::OFF).deadline(Duration::from_secs(60));
+        let builder =
+            SessionStore::builder(store).gathering(Gathering::OFF).deadline(Duration::from_secs(60));
         stores.push(builder.build()?);
     }
     let id = Arc::new(stores[0].create(&0).await?.id);

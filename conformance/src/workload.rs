@@ -1,0 +1,181 @@
+//! What concurrent callers do to a few sessions, drawn by lot.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use session_core::{Error, Store};
+use tokio::task::JoinSet;
+
+use crate::case::{Stop, Verdict, failed};
+use crate::history::History;
+use crate::rng::Rng;
+use crate::spec::{Call, Key, Op};
+use crate::world::World;
+
+/// How callers behave.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Habits {
+    pub(crate) workers: u64,
+    pub(crate) calls: u64,
+    /// One call in so many is a batch.
+    pub(crate) batches: u64,
+    /// One call in so many is dropped before it returns; 0 for none.
+    pub(crate) drops: u64,
+    /// The most time a call may take before its caller gives it up.
+    pub(crate) patience: Duration,
+    /// Whether an error is nobody's fault. The others end the case.
+    pub(crate) forgives: fn(&Error) -> bool,
+}
+
+/// Lets callers loose on the sessions of a world, each on one of the handles, and writes down what they see.
+pub(crate) async fn run(
+    world: &Arc<World>,
+    handles: &[Arc<dyn Store>],
+    history: &Arc<History>,
+    habits: Habits,
+    rng: &mut Rng,
+) -> Verdict {
+    let mut workers = JoinSet::new();
+    for worker in 0..habits.workers {
+        let store = Arc::clone(rng.pick(handles));
+        let (world, history) = (Arc::clone(world), Arc::clone(history));
+        let mut rng = rng.fork(worker + 1);
+        rng.next();
+        workers.spawn(async move {
+            for turn in 0..habits.calls {
+                let payload = u32::try_from(100 + worker * 1000 + turn * 10).unwrap_or(u32::MAX);
+                let call = draw(&mut rng, &world, payload, habits.batches);
+                let what = call.to_string();
+                let calling = history.call(&world, &*store, call);
+                let drops = habits.drops > 0 && rng.once_in(habits.drops);
+                let returned = if drops {
+                    drop_early(calling, &mut rng).await
+                } else {
+                    tokio::time::timeout(habits.patience, calling).await.ok()
+                };
+                match returned {
+                    Some(Err(error)) if !(habits.forgives)(&error) => {
+                        return failed(format!("{what}: {}: {error}", error.kind().as_str()));
+                    }
+                    None if !drops && habits.drops == 0 && habits.patience > Duration::from_secs(30) => {
+                        return failed(format!("{what}: no answer within {:?}", habits.patience));
+                    }
+                    _ => {}
+                }
+            }
+            Ok(())
+        });
+    }
+    while let Some(worker) = workers.join_next().await {
+        worker.map_err(|panic| Stop::Failed(panic.to_string()))??;
+    }
+    Ok(())
+}
+
+/// Loads every session of the world through every handle, so that the history ends with what is there.
+pub(crate) async fn look(world: &World, handles: &[Arc<dyn Store>], history: &History) -> Verdict {
+    for store in handles {
+        for key in world.key_numbers() {
+            history.call(world, &**store, Call { now: 0, op: Op::Load { key } }).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Polls a future a few times, or for a short time, and then drops it.
+pub(crate) async fn drop_early<F: Future>(future: F, rng: &mut Rng) -> Option<F::Output> {
+    let mut polls = rng.below(5);
+    let time = Duration::from_micros(rng.below(3000));
+    let mut future = pin!(future);
+    let polled = std::future::poll_fn(|context| {
+        if polls == 0 {
+            return Poll::Ready(None);
+        }
+        polls -= 1;
+        future.as_mut().poll(context).map(Some)
+    });
+    tokio::time::timeout(time, polled).await.ok().flatten()
+}
+
+fn draw(rng: &mut Rng, world: &World, payload: u32, batches: u64) -> Call {
+    let now = i64::try_from(rng.below(3)).unwrap_or(0);
+    let op = if rng.once_in(batches) {
+        let mut keys: Vec<Key> = world.key_numbers().collect();
+        rng.shuffle(&mut keys);
+        keys.truncate(1 + usize::try_from(rng.below(3)).unwrap_or(0));
+        if rng.once_in(3) {
+            Op::LoadMany { keys }
+        } else {
+            let writes =
+                keys.into_iter().zip(payload..).map(|(key, payload)| write(rng, world, key, payload));
+            Op::WriteMany { writes: writes.collect() }
+        }
+    } else {
+        single(rng, world, payload)
+    };
+    Call { now, op }
+}
+
+fn single(rng: &mut Rng, world: &World, payload: u32) -> Op {
+    let can = world.capabilities();
+    let keys: Vec<Key> = world.key_numbers().collect();
+    let key = *rng.pick(&keys);
+    match rng.below(20) {
+        0..=4 => Op::Load { key },
+        5 if can.rotation => Op::Rotate {
+            from: key,
+            to: keys[(usize::from(key) + 1) % keys.len()],
+            payload: rng.once_in(2).then_some(payload),
+            expires_at: 50,
+            principal: principal(rng, world),
+            expected: expected(rng, world),
+            soft: can.tombstones && rng.once_in(2),
+        },
+        6 if can.rotation => Op::Rotate {
+            from: key,
+            to: keys[(usize::from(key) + 1) % keys.len()],
+            payload: None,
+            expires_at: 60,
+            principal: None,
+            expected: None,
+            soft: can.tombstones && rng.once_in(2),
+        },
+        7 => Op::Purge { limit: 100 },
+        8 if can.principals => Op::DestroyPrincipal {
+            principal: 1,
+            except: rng.once_in(2).then_some(key),
+            soft: can.tombstones && rng.once_in(2),
+        },
+        9 => Op::List { principal: None, after: None, limit: 10_000 },
+        _ => write(rng, world, key, payload),
+    }
+}
+
+fn write(rng: &mut Rng, world: &World, key: Key, payload: u32) -> Op {
+    let near = [1, 2, 3];
+    let expires_at = if rng.once_in(6) { *rng.pick(&near) } else { 50 };
+    match rng.below(12) {
+        0..=3 => Op::Create { key, payload, expires_at, principal: principal(rng, world) },
+        4..=8 => Op::Update {
+            key,
+            payload,
+            expires_at,
+            principal: principal(rng, world),
+            expected: expected(rng, world),
+        },
+        9 | 10 => Op::Touch { key, expires_at: expires_at + 1 },
+        _ => Op::Destroy { key, soft: world.capabilities().tombstones && rng.once_in(2) },
+    }
+}
+
+fn principal(rng: &mut Rng, world: &World) -> Option<u8> {
+    (world.capabilities().principals && rng.once_in(3)).then(|| u8::from(rng.once_in(3)))
+}
+
+fn expected(rng: &mut Rng, world: &World) -> Option<i64> {
+    let drawn = i64::try_from(1 + rng.below(4)).unwrap_or(1);
+    (world.capabilities().versions && rng.once_in(2)).then_some(drawn)
+}
