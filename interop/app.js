@@ -27,13 +27,19 @@ const Session = new EntitySchema({
   indices: [{ columns: ['expiredAt'] }],
 });
 
-function dataSource(url, synchronize) {
-  const common = { entities: [Session], synchronize };
+function dataSource(url) {
+  const common = { entities: [Session] };
   if (url.startsWith('sqlite:')) {
     return new DataSource({ ...common, type: 'better-sqlite3', database: url.slice('sqlite:'.length) });
   }
   const type = url.startsWith('postgres') ? 'postgres' : 'mariadb';
   return new DataSource({ ...common, type, url: url.replace(/^mysql:/, 'mariadb:'), bigNumberStrings: false });
+}
+
+async function createTable(source) {
+  // A server's own default may be latin1, which cannot hold every text.
+  if (source.options.type === 'mariadb') await source.query('ALTER DATABASE CHARACTER SET utf8mb4');
+  await source.synchronize();
 }
 
 function state(req) {
@@ -42,7 +48,8 @@ function state(req) {
 }
 
 async function main(port, ...flags) {
-  const source = await dataSource(process.env.DATABASE_URL, flags.includes('--create-table')).initialize();
+  const source = await dataSource(process.env.DATABASE_URL).initialize();
+  if (flags.includes('--create-table')) await createTable(source);
   const store = new TypeormStore({ cleanupLimit: 2, limitSubquery: false });
   store.connect(source.getRepository(Session));
 
