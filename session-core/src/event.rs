@@ -15,10 +15,10 @@ pub enum Event<'a> {
         /// What showed it.
         error: &'a Error,
     },
-    /// An operation failed; [`Error::operation`] names it. Work that is refused while disconnected is not told
-    /// again.
+    /// An operation failed; [`Error::operation`] names it. Each failure is told once, and work that is refused while
+    /// disconnected is not told again.
     Error {
-        /// The error, as the caller gets it, or that of a clean-up whose failure nobody else sees.
+        /// The error, as the caller gets it, or that of a clean-up or a clock's refresh whose failure nobody else sees.
         error: &'a Error,
     },
     /// A session was created.
@@ -50,12 +50,20 @@ pub enum Event<'a> {
         /// How many; may be 0.
         count: u64,
     },
+    /// Every row was removed.
+    Cleared {
+        /// How many, live or dead; may be 0.
+        count: u64,
+    },
 }
 
 /// Gets every [`Event`] of a store. Any `Fn(&Event)` is one.
 ///
-/// It runs inline, in the task of the caller whose operation caused the event: keep it short, and hand anything long to a
-/// channel. A panic in it is caught and dropped.
+/// It runs inline, in the task of the caller whose operation caused the event: keep it short, and hand anything long to
+/// a channel. A panic in it is caught and dropped.
+///
+/// [`Event::Connected`] and [`Event::Disconnected`] come one at a time, in their order: never wait for an operation of
+/// the same store in here. Events of different callers else come as they happen, and may overlap.
 pub trait Observer: Send + Sync + 'static {
     /// Takes note of an event.
     fn observe(&self, event: &Event<'_>);

@@ -226,9 +226,7 @@ mod tests {
         let plain = id.key(KeyFormat::Plain).unwrap();
         let hashed = id.key(KeyFormat::Hashed).unwrap();
         assert_eq!(format!("{id:?} {plain:?}"), "SessionId(..) SessionKey(..)");
-        // printf top-secret | sha256sum
-        assert!(format!("{hashed:?}").starts_with("SessionKey("), "{hashed:?}");
-        assert!(!format!("{hashed:?}").contains("secret"));
+        assert!(!format!("{hashed:?}").contains("secret"), "{hashed:?}");
     }
 
     #[test]

@@ -168,6 +168,7 @@ impl Store for MemoryStore {
         mode: DestroyMode,
         now: Timestamp,
     ) -> Result<u64> {
+        except.map_or(Ok(()), |key| self.check(key))?;
         let mut rows = self.rows();
         let theirs: Vec<SessionKey> = rows
             .iter()
@@ -199,6 +200,7 @@ impl Store for MemoryStore {
         limit: NonZeroU32,
         now: Timestamp,
     ) -> Result<Vec<Listed>> {
+        after.map_or(Ok(()), |key| self.check(key))?;
         let rows = self.rows();
         let from = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
         Ok(rows

@@ -103,12 +103,13 @@ impl<T> TimeToLive<T> {
 
 impl TimeToLive<Value> {
     /// The session's own cookie: its `cookie.originalMaxAge` in milliseconds, else
-    /// [one day](TimeToLive::DEFAULT).
+    /// [one day](TimeToLive::DEFAULT). Zero or less ends the session; parts of a millisecond are dropped.
     pub fn from_cookie() -> TimeToLive<Value> {
         TimeToLive::until(|_, data: &Value, now| {
-            let cookie = data.get("cookie")?;
-            let max_age = cookie.get("originalMaxAge").and_then(Value::as_u64)?;
-            Some(now.saturating_add(Duration::from_millis(max_age)))
+            let max_age = data.get("cookie")?.get("originalMaxAge")?.as_f64()?;
+            // What a `Duration` cannot count is below zero, which ends the session, or for ever.
+            let beyond = if max_age < 0.0 { Duration::ZERO } else { Duration::MAX };
+            Some(now.saturating_add(Duration::try_from_secs_f64(max_age).map_or(beyond, |span| span / 1_000)))
         })
     }
 }
@@ -143,7 +144,7 @@ impl<T> fmt::Debug for TimeToLive<T> {
 pub(crate) fn check(span: Duration) -> Result<()> {
     if span.as_millis() == 0 || i64::try_from(span.as_millis()).is_err() {
         return Err(Error::invalid_input(format!(
-            "a time to live of {span:?} cannot be counted; give 1 ms to 292 million years, or use \
+            "a lifetime of {span:?} cannot be counted; give 1 ms to 292 million years, or use \
              `TimeToLive::never()`"
         )));
     }
@@ -186,7 +187,14 @@ mod tests {
         let day = NOW.saturating_add(TimeToLive::<()>::DEFAULT);
         let cases = [
             (json!({"cookie": {"originalMaxAge": 5_000}}), Timestamp::from_millis(6_000)),
+            (json!({"cookie": {"originalMaxAge": 4_999.9}}), Timestamp::from_millis(5_999)),
+            (
+                json!({"cookie": {"originalMaxAge": 9_007_199_254_740_991_u64}}),
+                Timestamp::from_millis(9_007_199_254_741_991),
+            ),
+            (json!({"cookie": {"originalMaxAge": 1e300}}), Timestamp::NEVER),
             (json!({"cookie": {"originalMaxAge": 0}}), NOW),
+            (json!({"cookie": {"originalMaxAge": -1}}), NOW),
             (json!({"cookie": {"originalMaxAge": null}}), day),
             (json!({"cookie": {"originalMaxAge": false}}), day),
             (json!({}), day),

@@ -1,6 +1,7 @@
 //! Points in time, and the clocks that tell them.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -68,6 +69,13 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     fn now(&self) -> Timestamp;
 }
 
+/// A shared clock is a clock.
+impl<C: Clock + ?Sized> Clock for Arc<C> {
+    fn now(&self) -> Timestamp {
+        (**self).now()
+    }
+}
+
 /// The clock of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
@@ -78,7 +86,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is set: for tests.
+/// A clock that stands still until it is set: for tests. Share it in an [`Arc`].
 #[derive(Debug)]
 pub struct ManualClock(AtomicI64);
 
@@ -95,7 +103,8 @@ impl ManualClock {
 
     /// Moves the clock forwards.
     pub fn advance(&self, span: Duration) {
-        self.set(self.now().saturating_add(span));
+        let later = |now| Some(Timestamp(now).saturating_add(span).as_millis());
+        _ = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, later);
     }
 }
 

@@ -7,13 +7,19 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::call::{Core, ErrorHandler, Reaction};
+use super::SessionStore;
 use super::clock::DatabaseClock;
+use super::common::{Core, ErrorHandler, Reaction};
 use super::connection::Connection;
-use super::{DataPolicy, PrincipalOf, SessionStore};
+use super::policy::{Policy, PrincipalOf};
 use crate::codec::Json;
 use crate::time_to_live::check;
-use crate::{Clock, Codec, DestroyMode, Error, Gathering, Observer, Result, Store, SystemClock, TimeToLive};
+use crate::{
+    Clock, Codec, DestroyMode, Error, Gathered, Gathering, Observer, Result, Store, SystemClock, TimeToLive,
+};
+
+/// A deadline beyond this is none. It is as far as the runtime's timer reaches.
+const NO_DEADLINE: Duration = Duration::from_secs(30 * 365 * 86_400);
 
 /// Options for a [`SessionStore`]. Every one has a default.
 #[must_use = "options do nothing until `build`"]
@@ -72,13 +78,16 @@ impl<T: Send + Sync + 'static> SessionStoreBuilder<T> {
 
     /// How long a session lives at most, counted from its creation and however often it is used; a rotation does not
     /// begin anew. Defaults to no limit. The table must hold when a session was created.
+    ///
+    /// A session that was last written without this limit, or with a longer one, meets it at its next write or touch.
     pub fn max_lifetime(mut self, span: Duration) -> Self {
         self.max_lifetime = Some(span);
         self
     }
 
-    /// With each new session, up to so many expired ones are removed. Its failure never fails the create. Defaults
-    /// to 0: none.
+    /// With each new session, up to so many expired ones are removed, after the create and in what is left of its
+    /// [deadline](Self::deadline). Its failure never fails the create; the [error handler](Self::on_error) and the
+    /// [observer](Self::observer) hear of it. Defaults to 0: none.
     pub fn cleanup_limit(mut self, rows: u32) -> Self {
         self.cleanup_limit = rows;
         self
@@ -91,13 +100,17 @@ impl<T: Send + Sync + 'static> SessionStoreBuilder<T> {
         self
     }
 
-    /// Decides what an error means for the store as a whole; the caller gets the error in any case. It runs inline;
-    /// a panic in it counts as [`Reaction::Continue`].
+    /// Decides what an error means for the store as a whole; the caller gets the error in any case. It hears of every
+    /// error once, but not of the refusals while disconnected. It runs inline; a panic in it counts as
+    /// [`Reaction::Continue`].
     ///
     /// Defaults to [`Reaction::Disconnect`] for errors that [mean that the database cannot be
-    /// reached](Error::is_unreachable) and for three calls in a row without an answer, and to
-    /// [`Reaction::Continue`] for all others. While disconnected, calls are refused at once; after a back-off of
-    /// 100 ms, doubled up to 5 s, the next call asks the database first, for at most 1 s, and goes on if it answers.
+    /// reached](Error::is_unreachable), and to [`Reaction::Continue`] for all others. After three calls in a row
+    /// without an answer the next call asks the database first whether it is there at all, and disconnects if it
+    /// is not: a lock on one row never refuses work on others.
+    ///
+    /// While disconnected, calls are refused at once, without touching the database. After a back-off of 100 ms,
+    /// doubled up to 5 s, the next call asks the database first, for at most 1 s, and goes on if it answers.
     pub fn on_error(mut self, handler: impl Fn(&Error) -> Reaction + Send + Sync + 'static) -> Self {
         self.on_error = Some(Arc::new(handler));
         self
@@ -116,7 +129,11 @@ impl<T: Send + Sync + 'static> SessionStoreBuilder<T> {
     }
 
     /// Goes by the database's clock: corrects the [clock](Self::clock) by the difference to the server's, measured at
-    /// first use and then every `refresh`. For hosts whose clocks cannot be trusted to agree. Defaults to off.
+    /// first use and then every `refresh`, such as 10 minutes. For hosts whose clocks cannot be trusted to agree.
+    /// Defaults to off.
+    ///
+    /// One call in each `refresh` makes the round trip; all others go by the last difference. A refresh that fails is
+    /// reported and tried again a second later.
     pub fn database_clock(mut self, refresh: Duration) -> Self {
         self.database_clock = Some(refresh);
         self
@@ -129,27 +146,30 @@ impl<T: Send + Sync + 'static> SessionStoreBuilder<T> {
     }
 
     /// A touch writes nothing while the expiry would move by less than so many percent of the time to live. With 10
-    /// and a day, a session that is used all the time is written every 2.4 hours. Defaults to 0: every touch writes.
+    /// and a day, a session that is used all the time is written every 2.4 hours, and one that is not used any more may
+    /// die 2.4 hours early. At most 90. Defaults to 0: every touch writes.
     pub fn touch_throttle(mut self, percent: u8) -> Self {
         self.touch_throttle = percent;
         self
     }
 
-    /// How long a call may take, waiting for a connection and retries included. Defaults to 5 s.
+    /// How long a call may take, waiting for a connection, all of its statements and retries included. Defaults to
+    /// 5 s.
     pub fn deadline(mut self, span: Duration) -> Self {
         self.deadline = span;
         self
     }
 
-    /// How often an operation is tried again after a deadlock or a serialization failure, with a growing wait of
-    /// 1 to 64 ms. Defaults to 5.
+    /// How often a statement is tried again after a deadlock or a serialization failure, with a growing wait of
+    /// 1 to 64 ms and within the [deadline](Self::deadline). Defaults to 5.
     pub fn conflict_retries(mut self, retries: u32) -> Self {
         self.conflict_retries = retries;
         self
     }
 
     /// How often [`SessionStore::connect`] tries again after its first attempt, and how long it waits: `delay` before
-    /// the first retry, twice as long before the second, and so on. Defaults to 0 retries and 1 s.
+    /// the first retry, two times `delay` before the second, three times before the third. Each attempt has the
+    /// [deadline](Self::deadline) for itself. Defaults to 0 retries and 1 s.
     pub fn connect_retries(mut self, retries: u32, delay: Duration) -> Self {
         self.connect_retries = retries;
         self.connect_delay = delay;
@@ -203,14 +223,24 @@ impl<T: Send + Sync + 'static> SessionStoreBuilder<T> {
                 "a payload limit of 0 bytes refuses every session; give at least 2",
             ));
         }
-        if self.touch_throttle > 100 {
+        if self.touch_throttle > 90 {
             return Err(Error::invalid_input(format!(
-                "the touch throttle is {} percent of the time to live; give 0 to 100",
+                "a touch throttle of {} percent of the time to live lets sessions die that are in use; give 0 to 90",
                 self.touch_throttle
             )));
         }
         if self.deadline.is_zero() {
             return Err(Error::invalid_input("a deadline of zero refuses every call; give for example 5 s"));
+        }
+        if self.database_clock.is_some_and(|refresh| refresh.is_zero()) {
+            return Err(Error::invalid_input(
+                "a refresh of zero asks for the database's time with every call; give for example 10 minutes",
+            ));
+        }
+        if self.gathering.max_batch == 0 {
+            return Err(Error::invalid_input(
+                "a batch of 0 operations does nothing; give `Gathering::max_batch` at least 1",
+            ));
         }
         Ok(self.build_with_defaults())
     }
@@ -219,26 +249,32 @@ impl<T: Send + Sync + 'static> SessionStoreBuilder<T> {
     pub(super) fn build_with_defaults(self) -> SessionStore<T> {
         let soft_or_hard =
             if self.store.capabilities().tombstones { DestroyMode::Soft } else { DestroyMode::Hard };
+        let deadline = self.deadline.min(NO_DEADLINE);
+        let store: Arc<dyn Store> = match self.gathering {
+            Gathering { read_lanes: 0, write_lanes: 0, .. } => Arc::clone(&self.store),
+            gathering => Arc::new(Gathered::new(Arc::clone(&self.store), gathering).with_deadline(deadline)),
+        };
         SessionStore {
             core: Arc::new(Core {
-                store: self.store,
+                backend: self.store,
+                store,
                 clock: self.clock,
                 database_clock: self.database_clock.map(DatabaseClock::new),
-                deadline: self.deadline,
+                deadline,
                 conflict_retries: self.conflict_retries,
                 connect_retries: self.connect_retries,
                 connect_delay: self.connect_delay,
-                payload_limit: self.payload_limit,
                 cleanup_limit: self.cleanup_limit,
                 destroy_mode: self.destroy_mode.unwrap_or(soft_or_hard),
-                max_lifetime: self.max_lifetime,
-                touch_throttle: self.touch_throttle,
                 observer: self.observer,
                 on_error: self.on_error,
-                connection: Connection::default(),
+                connection: Connection::new(),
             }),
-            data: Arc::new(DataPolicy {
+            policy: Arc::new(Policy {
                 time_to_live: self.time_to_live,
+                max_lifetime: self.max_lifetime,
+                touch_throttle: self.touch_throttle,
+                payload_limit: self.payload_limit,
                 codec: self.codec,
                 principal: self.principal,
             }),

@@ -1,245 +1,208 @@
-//! What surrounds every operation: admission, deadline, retries, tracing, events.
+//! One operation of a handle, from its call to its return: deadline, retries, tracing, and who hears of a failure.
 
-use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
-use super::clock::DatabaseClock;
-use super::connection::{Admission, Connection};
-use crate::{Clock, DestroyMode, Error, ErrorKind, Event, Observer, Operation, Result, Store, Timestamp};
+use super::common::Core;
+use crate::{Error, ErrorKind, Operation, Result, Timestamp};
 
-/// A probe that takes longer than this has failed, even if calls may take longer.
-const PROBE_DEADLINE: Duration = Duration::from_secs(1);
-
-/// What [`SessionStoreBuilder::on_error`](crate::SessionStoreBuilder::on_error) makes of an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reaction {
-    /// The caller gets the error, and work goes on.
-    Continue,
-    /// The caller gets the error, and the store counts as disconnected until a probe succeeds.
-    Disconnect,
-}
-
-pub(super) type ErrorHandler = dyn Fn(&Error) -> Reaction + Send + Sync;
-
-/// Everything of a handle that does not depend on the type of its data.
-pub(crate) struct Core {
-    pub(super) store: Arc<dyn Store>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) database_clock: Option<DatabaseClock>,
-    pub(super) deadline: Duration,
-    pub(super) conflict_retries: u32,
-    pub(super) connect_retries: u32,
-    pub(super) connect_delay: Duration,
-    pub(super) payload_limit: usize,
-    pub(super) cleanup_limit: u32,
-    pub(super) destroy_mode: DestroyMode,
-    pub(super) max_lifetime: Option<Duration>,
-    pub(super) touch_throttle: u8,
-    pub(super) observer: Option<Arc<dyn Observer>>,
-    pub(super) on_error: Option<Arc<ErrorHandler>>,
-    pub(super) connection: Connection,
-}
-
-/// Whether an operation may be done twice without its outcome being wrong.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Repeatable {
-    /// A second time changes nothing and says the same.
-    Yes,
-    /// Only if the first time certainly changed nothing.
-    IfNotDone,
+/// One operation under way. However many statements it takes, it has one span and one deadline.
+pub(super) struct Call<'a> {
+    core: &'a Core,
+    operation: Operation,
+    deadline: Instant,
+    /// It failed because the store is disconnected, of which everybody has heard.
+    refused: AtomicBool,
+    /// A write is under way: nobody knows whether it happened, should the call end now.
+    writing: AtomicBool,
 }
 
 impl Core {
-    pub(super) async fn now(&self) -> Result<Timestamp> {
-        match &self.database_clock {
-            None => Ok(self.clock.now()),
-            Some(database) => {
-                let measure = database.now(&*self.clock, &*self.store);
-                match timeout_at(Instant::now() + self.deadline, measure).await {
-                    Ok(now) => now,
-                    Err(_) => Err(self.late(Operation::ServerTime).with_indeterminate(false)),
+    /// Begins an operation, and its time.
+    pub(super) fn begin(&self, operation: Operation) -> Call<'_> {
+        self.begin_until(operation, Instant::now() + self.deadline)
+    }
+
+    /// Begins an operation in the time that another one left.
+    pub(super) fn begin_until(&self, operation: Operation, deadline: Instant) -> Call<'_> {
+        Call {
+            core: self,
+            operation,
+            deadline,
+            refused: AtomicBool::new(false),
+            writing: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Call<'_> {
+    /// Runs the operation, until the deadline at most. The error is given its names and told to whom it concerns.
+    pub(super) async fn run<R>(&self, operation: impl Future<Output = Result<R>>) -> Result<R> {
+        let bounded = async {
+            let result = timeout_at(self.deadline, operation).await.unwrap_or_else(|_| {
+                Err(self.late().with_indeterminate(self.writing.load(Ordering::Relaxed)))
+            });
+            result.map_err(|error| {
+                let error = self.core.named(error, self.operation);
+                if !self.refused.load(Ordering::Relaxed) {
+                    self.core.failed(&error);
                 }
-            }
+                error
+            })
+        };
+        traced(self.operation, self.core.store.backend(), bounded).await
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    pub(super) fn time_left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Asks to be let through. Every operation does so before its first statement.
+    pub(super) async fn admit(&self) -> Result<()> {
+        let admitted = self.core.admit(self.deadline).await;
+        self.refused.store(admitted.is_err(), Ordering::Relaxed);
+        admitted
+    }
+
+    /// The present, for an operation that is let through.
+    pub(super) async fn now(&self) -> Result<Timestamp> {
+        self.admit().await?;
+        match &self.core.database_clock {
+            None => Ok(self.core.clock.now()),
+            Some(database) => database.now(self, &*self.core.clock, &*self.core.store).await,
         }
     }
 
-    /// Runs one operation of the backend.
-    pub(super) async fn call<R, F>(
-        &self,
-        operation: Operation,
-        repeatable: Repeatable,
-        attempt: impl FnMut() -> F,
-    ) -> Result<R>
+    /// Makes a statement that changes nothing.
+    pub(super) async fn read<R, F>(&self, attempt: impl FnMut() -> F) -> Result<R>
     where
         F: Future<Output = Result<R>>,
     {
-        let span = tracing::debug_span!(
-            "session",
-            operation = operation.as_str(),
-            backend = self.store.backend(),
-            outcome = tracing::field::Empty,
-            duration_us = tracing::field::Empty,
-        );
-        let watch = span.clone();
-        async {
-            let start = Instant::now();
-            let result = self.attempt(operation, repeatable, start + self.deadline, attempt).await;
-            if !watch.is_disabled() {
-                watch.record("outcome", result.as_ref().err().map_or("ok", |error| error.kind().as_str()));
-                watch.record("duration_us", u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX));
-            }
-            result
-        }
-        .instrument(span)
-        .await
+        self.attempt(false, attempt).await.map_err(|error| error.with_indeterminate(false))
     }
 
-    async fn attempt<R, F>(
-        &self,
-        operation: Operation,
-        repeatable: Repeatable,
-        deadline: Instant,
-        mut attempt: impl FnMut() -> F,
-    ) -> Result<R>
+    /// Makes a statement that changes something. It is made again only if it certainly changed nothing.
+    pub(super) async fn write<R, F>(&self, attempt: impl FnMut() -> F) -> Result<R>
     where
         F: Future<Output = Result<R>>,
     {
-        self.admit().await.map_err(|error| self.name(error, operation))?;
+        self.attempt(true, attempt).await
+    }
+
+    async fn attempt<R, F>(&self, writes: bool, mut attempt: impl FnMut() -> F) -> Result<R>
+    where
+        F: Future<Output = Result<R>>,
+    {
         let mut conflicts = 0;
         let mut reconnected = false;
         loop {
-            let error = match timeout_at(deadline, attempt()).await {
-                Ok(Ok(value)) => {
-                    if self.connection.answered() {
-                        self.tell(&Event::Connected);
-                    }
+            self.writing.store(writes, Ordering::Relaxed);
+            let result = attempt().await;
+            self.writing.store(false, Ordering::Relaxed);
+            let error = match result {
+                Ok(value) => {
+                    self.core.answered();
                     return Ok(value);
                 }
-                Ok(Err(error)) => error,
-                Err(_) => self.late(operation),
+                Err(error) => error,
             };
-            let again = match error.kind() {
-                ErrorKind::Conflict => conflicts < self.conflict_retries,
+            if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Corrupt | ErrorKind::Backend) {
+                self.core.connection.heard();
+            }
+            let may_repeat = !writes || !error.is_indeterminate();
+            match error.kind() {
+                ErrorKind::Conflict if conflicts < self.core.conflict_retries => {
+                    conflicts += 1;
+                    if !self.pause(conflicts).await {
+                        return Err(error);
+                    }
+                }
                 // A pooled connection that died while it was idle is noticed by its next user: once is enough, as the
                 // backend replaces it.
-                ErrorKind::Unavailable if error.is_unreachable() && !reconnected => {
-                    repeatable == Repeatable::Yes || !error.is_indeterminate()
+                ErrorKind::Unavailable if error.is_unreachable() && may_repeat && !reconnected => {
+                    reconnected = true;
                 }
-                _ => false,
-            };
-            if !again || Instant::now() >= deadline {
-                let error = self.name(error, operation);
-                self.failed(&error);
-                return Err(error);
-            }
-            if error.kind() == ErrorKind::Conflict {
-                conflicts += 1;
-                sleep(back_off(conflicts)).await;
-            } else {
-                reconnected = true;
+                _ => return Err(error),
             }
         }
     }
 
-    /// Lets a call through, refuses it, or lets it find out for all whether the database is back.
-    async fn admit(&self) -> Result<()> {
-        let probe = match self.connection.admit() {
-            Admission::Go => return Ok(()),
-            Admission::Refused(error) => return Err(error),
-            Admission::Probe(probe) => probe,
-        };
-        let deadline = Instant::now() + self.deadline.min(PROBE_DEADLINE);
-        match timeout_at(deadline, self.store.server_time()).await {
-            Ok(Ok(_)) => {
-                if probe.succeeded() {
-                    self.tell(&Event::Connected);
-                }
-                Ok(())
-            }
-            Ok(Err(source)) => Err(probe.failed().with_source(source)),
-            Err(_) => Err(probe.failed()),
+    /// Waits before the operation begins anew, longer with each round. False, at once, if the deadline comes first.
+    pub(super) async fn pause(&self, round: u32) -> bool {
+        let wait = back_off(round);
+        let in_time = wait < self.time_left();
+        if in_time {
+            sleep(wait).await;
         }
+        in_time
     }
 
-    /// Asks the database for its time until it answers, as often as the options say.
-    pub(super) async fn connect(&self) -> Result<()> {
-        let mut attempt = 0;
-        loop {
-            let error = match timeout_at(Instant::now() + self.deadline, self.store.server_time()).await {
-                Ok(Ok(_)) => {
-                    if self.connection.reconnect() || self.connection.answered() {
-                        self.tell(&Event::Connected);
-                    }
-                    return Ok(());
-                }
-                Ok(Err(error)) => error,
-                Err(_) => self.late(Operation::Connect).with_unreachable(),
-            };
-            if attempt == self.connect_retries || !error.is_transient() {
-                let error = self.name(error.with_indeterminate(false), Operation::Connect);
-                self.failed(&error);
-                return Err(error);
-            }
-            attempt += 1;
-            sleep(self.connect_delay.saturating_mul(attempt)).await;
-        }
+    /// Tells of an error that the caller does not get.
+    pub(super) fn report(&self, error: Error, operation: Operation) {
+        self.core.failed(&self.core.named(error, operation));
     }
 
-    /// Tells everyone concerned of an error that a caller gets.
-    pub(super) fn failed(&self, error: &Error) {
-        self.tell(&Event::Error { error });
-        let unavailable = error.kind() == ErrorKind::Unavailable;
-        let silent = unavailable && !error.is_unreachable() && self.connection.silent();
-        let reaction = match &self.on_error {
-            Some(handler) => catch_unwind(AssertUnwindSafe(|| handler(error))).unwrap_or(Reaction::Continue),
-            None if silent || (unavailable && error.is_unreachable()) => Reaction::Disconnect,
-            None => Reaction::Continue,
-        };
-        if reaction == Reaction::Disconnect && self.connection.disconnect() {
-            self.tell(&Event::Disconnected { error });
-        }
-    }
-
-    pub(super) fn tell(&self, event: &Event<'_>) {
-        if let Some(observer) = &self.observer {
-            // An observer's panic is its own affair.
-            _ = catch_unwind(AssertUnwindSafe(|| observer.observe(event)));
-        }
-    }
-
-    fn late(&self, operation: Operation) -> Error {
-        Error::unavailable(format!(
-            "no answer within the deadline of {:?}; the database is overloaded or a lock is held, see \
-             `SessionStoreBuilder::deadline`",
-            self.deadline
-        ))
-        .with_operation(operation)
-    }
-
-    fn name(&self, error: Error, operation: Operation) -> Error {
-        error.with_operation(operation).with_backend(self.store.backend())
+    /// What the caller gets when the deadline has passed.
+    pub(super) fn late(&self) -> Error {
+        self.core.late()
     }
 }
 
-impl fmt::Debug for Core {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionStore")
-            .field("store", &self.store)
-            .field("connected", &self.connection.is_connected())
-            .field("deadline", &self.deadline)
-            .finish_non_exhaustive()
+/// Others were faster in every round until the deadline.
+pub(super) fn outpaced() -> Error {
+    Error::new(
+        ErrorKind::Conflict,
+        "others changed this session in every round until the deadline; nothing was changed, try again later",
+    )
+}
+
+/// Runs an operation in a span of its own, which names it and tells how it ended.
+pub(super) async fn traced<R>(
+    operation: Operation,
+    backend: &'static str,
+    work: impl Future<Output = Result<R>>,
+) -> Result<R> {
+    let span = tracing::debug_span!(
+        "session",
+        operation = operation.as_str(),
+        backend,
+        outcome = tracing::field::Empty,
+        duration_us = tracing::field::Empty,
+    );
+    let mut watch = Watch { span: span.clone(), start: Instant::now(), outcome: "cancelled" };
+    let result = work.instrument(span).await;
+    watch.outcome = result.as_ref().err().map_or("ok", |error| error.kind().as_str());
+    result
+}
+
+/// Writes outcome and duration into the span when it is dropped: a caller may go away before the end.
+struct Watch {
+    span: Span,
+    start: Instant,
+    outcome: &'static str,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if !self.span.is_disabled() {
+            self.span.record("outcome", self.outcome);
+            self.span
+                .record("duration_us", u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX));
+        }
     }
 }
 
-/// A wait that grows with each conflict and differs between callers: 1 to 2 ms, 2 to 4 ms, up to 32 to 64 ms.
-pub(super) fn back_off(conflicts: u32) -> Duration {
-    let base = Duration::from_millis(1 << (conflicts.clamp(1, 6) - 1));
+/// A wait that grows with each round and differs between callers: 1 to 2 ms, 2 to 4 ms, up to 32 to 64 ms.
+fn back_off(round: u32) -> Duration {
+    let base = Duration::from_millis(1 << (round.clamp(1, 6) - 1));
     base.mul_f64(1.0 + jitter())
 }
 

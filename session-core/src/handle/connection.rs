@@ -8,33 +8,42 @@ use tokio::time::Instant;
 
 use crate::Error;
 
-/// So many calls in a row without an answer, and no call with one between them, mean that the database is gone.
-/// One call without an answer may just as well be one locked row.
+/// After so many calls in a row without an answer, and no answer between them, the database is asked whether it is
+/// there at all: the rows that they wait for may just as well be locked.
 const SILENT_CALLS: u32 = 3;
 const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
 const LAST_BACK_OFF: Duration = Duration::from_secs(5);
 
-/// Connected until an error says otherwise; then one probe at a time, with back-off, driven by the calls that come in.
-#[derive(Debug, Default)]
+/// Up until an error says otherwise; then one probe at a time, with back-off, driven by the calls that come in.
+#[derive(Debug)]
 pub(super) struct Connection {
-    /// Read on every call; written under the lock.
-    disconnected: AtomicBool,
+    /// The phase is [`Phase::Up`]: all that most calls look at. Written under the lock of the state.
+    up: AtomicBool,
     silent_calls: AtomicU32,
+    /// Somebody was told that the database answers.
     announced: AtomicBool,
-    state: Mutex<Waiting>,
+    state: Mutex<State>,
+    /// Held while a change is made and told, so that observers hear of changes in their order.
+    turn: Mutex<()>,
 }
 
 #[derive(Debug)]
-struct Waiting {
-    probing: bool,
+struct State {
+    phase: Phase,
+    /// The number of the probe under way. An older one that ends later changes nothing.
+    probe: Option<u64>,
+    probes: u64,
     next_probe: Instant,
     back_off: Duration,
 }
 
-impl Default for Waiting {
-    fn default() -> Waiting {
-        Waiting { probing: false, next_probe: Instant::now(), back_off: FIRST_BACK_OFF }
-    }
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Up,
+    /// Too many calls got no answer. Work goes on while one call finds out why.
+    Suspect,
+    /// Work is refused until a probe succeeds.
+    Down,
 }
 
 /// What a call may do.
@@ -46,93 +55,160 @@ pub(super) enum Admission<'a> {
 }
 
 impl Connection {
+    pub(super) fn new() -> Connection {
+        Connection {
+            up: AtomicBool::new(true),
+            silent_calls: AtomicU32::new(0),
+            announced: AtomicBool::new(false),
+            state: Mutex::new(State {
+                phase: Phase::Up,
+                probe: None,
+                probes: 0,
+                next_probe: Instant::now(),
+                back_off: FIRST_BACK_OFF,
+            }),
+            turn: Mutex::new(()),
+        }
+    }
+
     pub(super) fn is_connected(&self) -> bool {
-        !self.disconnected.load(Ordering::Acquire)
+        self.up.load(Ordering::Acquire) || self.state().phase != Phase::Down
     }
 
     pub(super) fn admit(&self) -> Admission<'_> {
-        if self.is_connected() {
+        if self.up.load(Ordering::Acquire) {
             return Admission::Go;
         }
-        let mut state = self.lock();
+        let mut state = self.state();
         let now = Instant::now();
-        if self.is_connected() {
-            Admission::Go
-        } else if state.probing || now < state.next_probe {
-            Admission::Refused(refusal(state.next_probe.saturating_duration_since(now)))
-        } else {
-            state.probing = true;
-            Admission::Probe(Probe { connection: self, done: false })
+        match state.phase {
+            Phase::Up => return Admission::Go,
+            Phase::Suspect if state.probe.is_some() => return Admission::Go,
+            Phase::Down if state.probe.is_some() || now < state.next_probe => {
+                return Admission::Refused(refusal(state.next_probe.saturating_duration_since(now)));
+            }
+            Phase::Suspect | Phase::Down => {}
+        }
+        state.probes += 1;
+        state.probe = Some(state.probes);
+        Admission::Probe(Probe { connection: self, number: state.probes })
+    }
+
+    /// The right to change the state and to tell of it.
+    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing depends on an answer: there were answers before, and none was missed since.
+    pub(super) fn expects_answers(&self) -> bool {
+        self.silent_calls.load(Ordering::Relaxed) == 0 && self.announced.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the database answered something, be it an error.
+    pub(super) fn heard(&self) {
+        if self.silent_calls.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        self.silent_calls.store(0, Ordering::Relaxed);
+        let mut state = self.state();
+        if state.phase == Phase::Suspect {
+            self.enter(&mut state, Phase::Up);
         }
     }
 
-    /// Notes that the database answered. True if that is news: the first answer of all.
+    /// Notes that the database did what it was asked. True if that is news: the first time of all.
     pub(super) fn answered(&self) -> bool {
-        if self.silent_calls.load(Ordering::Relaxed) != 0 {
-            self.silent_calls.store(0, Ordering::Relaxed);
-        }
-        !self.announced.load(Ordering::Relaxed) && !self.announced.swap(true, Ordering::AcqRel)
+        self.heard();
+        // While the store is down, its probe decides.
+        self.state().phase != Phase::Down && !self.announced.swap(true, Ordering::Relaxed)
     }
 
-    /// Notes a call without an answer. True if there were too many in a row.
-    pub(super) fn silent(&self) -> bool {
-        self.silent_calls.fetch_add(1, Ordering::Relaxed) + 1 >= SILENT_CALLS
+    /// Notes a call without an answer.
+    pub(super) fn silent(&self) {
+        if self.silent_calls.fetch_add(1, Ordering::Relaxed) + 1 >= SILENT_CALLS {
+            let mut state = self.state();
+            if state.phase == Phase::Up {
+                self.enter(&mut state, Phase::Suspect);
+            }
+        }
+    }
+
+    /// Lets all work through from now on. True if that is news.
+    pub(super) fn connect(&self) -> bool {
+        let mut state = self.state();
+        let was_down = state.phase == Phase::Down;
+        self.enter(&mut state, Phase::Up);
+        self.silent_calls.store(0, Ordering::Relaxed);
+        let was_announced = self.announced.swap(true, Ordering::Relaxed);
+        was_down || !was_announced
     }
 
     /// Refuses work from now on. True if that is news.
     pub(super) fn disconnect(&self) -> bool {
-        let mut state = self.lock();
-        if self.disconnected.swap(true, Ordering::AcqRel) {
+        let mut state = self.state();
+        if state.phase == Phase::Down {
             return false;
         }
-        *state =
-            Waiting { probing: false, next_probe: Instant::now() + FIRST_BACK_OFF, back_off: FIRST_BACK_OFF };
+        self.enter(&mut state, Phase::Down);
+        state.back_off = FIRST_BACK_OFF;
+        state.delay_probe();
         true
     }
 
-    /// The database answered a probe. True if that is news.
-    pub(super) fn reconnect(&self) -> bool {
-        let mut state = self.lock();
-        state.probing = false;
-        self.silent_calls.store(0, Ordering::Relaxed);
-        self.announced.store(true, Ordering::Release);
-        self.disconnected.swap(false, Ordering::AcqRel)
+    fn enter(&self, state: &mut State, phase: Phase) {
+        state.phase = phase;
+        state.probe = None;
+        self.up.store(phase == Phase::Up, Ordering::Release);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The right to try once. Dropped without [`succeeded`](Probe::succeeded), it counts as a failure.
+impl State {
+    fn delay_probe(&mut self) {
+        self.next_probe = Instant::now() + self.back_off;
+        self.back_off = (self.back_off * 2).min(LAST_BACK_OFF);
+    }
+}
+
+/// The right to try once. If it is dropped, the next caller has it, after the back-off if the store is down.
 pub(super) struct Probe<'a> {
     connection: &'a Connection,
-    done: bool,
+    number: u64,
 }
 
 impl Probe<'_> {
-    /// True if that is news.
-    pub(super) fn succeeded(mut self) -> bool {
-        self.done = true;
-        self.connection.reconnect()
+    /// The database answered. True if that is news.
+    pub(super) fn succeeded(self) -> bool {
+        self.is_current() && self.connection.connect()
     }
 
-    pub(super) fn failed(self) -> Error {
-        let wait = self.connection.lock().back_off;
+    /// The database did not answer. Returns whether that is news, and the error for the caller.
+    pub(super) fn failed(self) -> (bool, Error) {
+        let is_news = self.is_current() && self.connection.disconnect();
+        let connection = self.connection;
         drop(self);
-        refusal(wait)
+        let wait = connection.state().next_probe.saturating_duration_since(Instant::now());
+        (is_news, refusal(wait))
+    }
+
+    fn is_current(&self) -> bool {
+        self.connection.state().probe == Some(self.number)
     }
 }
 
 impl Drop for Probe<'_> {
     fn drop(&mut self) {
-        if self.done {
+        let mut state = self.connection.state();
+        if state.probe != Some(self.number) {
             return;
         }
-        let mut state = self.connection.lock();
-        state.probing = false;
-        state.next_probe = Instant::now() + state.back_off;
-        state.back_off = (state.back_off * 2).min(LAST_BACK_OFF);
+        state.probe = None;
+        if state.phase == Phase::Down {
+            state.delay_probe();
+        }
     }
 }
 

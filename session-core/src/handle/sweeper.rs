@@ -10,11 +10,16 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::task::{JoinHandle, yield_now};
+use tokio::time::sleep;
 
-use super::call::{Core, jitter};
-use crate::{Error, Result};
+use super::call::jitter;
+use super::common::Core;
+use crate::{Error, ErrorKind, Operation, Result};
+
+/// The pause between two purges stays between these, so that it can be counted and others get a turn.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 type Veto = dyn Fn() -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync;
 type Report = dyn Fn(Result<u64, &Error>) + Send + Sync;
@@ -41,9 +46,9 @@ impl SweeperBuilder {
     }
 
     /// The pause between two purges, give or take a tenth, so that the instances of an application do not purge all
-    /// at once. Defaults to 10 minutes.
+    /// at once. At least 1 ms. Defaults to 10 minutes.
     pub fn interval(mut self, interval: Duration) -> Self {
-        self.interval = interval;
+        self.interval = interval.clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
         self
     }
 
@@ -55,7 +60,8 @@ impl SweeperBuilder {
         self
     }
 
-    /// Runs before each purge, which waits for it and is left out if it returns `false` or panics.
+    /// Runs before each purge, which waits for it and is left out if it returns `false` or panics. The sweeper can be
+    /// stopped meanwhile: what the callback waits for is then dropped. Defaults to none.
     pub fn before<F, Fut>(mut self, veto: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -65,13 +71,17 @@ impl SweeperBuilder {
         self
     }
 
-    /// Runs after each purge, exactly once, with the number of sessions it removed or the error that ended it.
+    /// Runs after each purge, exactly once, with the number of sessions it removed or the error that ended it. It runs
+    /// inline in the sweeper's task; a panic in it is caught and dropped. Defaults to none.
     pub fn after(mut self, report: impl Fn(Result<u64, &Error>) + Send + Sync + 'static) -> Self {
         self.after = Some(Box::new(report));
         self
     }
 
     /// Starts the task. The first purge comes after one interval.
+    ///
+    /// Purges go through the handle: they have its deadline for each statement, its observer hears of them, and they
+    /// are refused while it is disconnected.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -83,33 +93,23 @@ impl SweeperBuilder {
     async fn run(self, mut stopped: watch::Receiver<bool>) {
         loop {
             let pause = self.interval.mul_f64(0.9 + 0.2 * jitter());
-            // A dropped `Sweeper` ends the wait too.
-            if timeout(pause, stopped.wait_for(|stop| *stop)).await.is_ok() {
-                return;
-            }
-            self.sweep(&stopped).await;
-        }
-    }
-
-    async fn sweep(&self, stopped: &watch::Receiver<bool>) {
-        if !self.may_purge().await {
-            return;
-        }
-        let mut removed = 0;
-        let result = loop {
-            let count = match self.core.purge(self.batch).await {
-                Ok(count) => count,
-                Err(error) => break Err(error),
+            let round = async {
+                sleep(pause).await;
+                self.may_purge().await
             };
-            removed += count;
-            let is_stopped = *stopped.borrow() || stopped.has_changed().is_err();
-            if is_stopped || count < u64::from(self.batch.get()) {
-                break Ok(removed);
+            let may_purge = tokio::select! {
+                biased;
+                // A dropped `Sweeper` ends the wait too.
+                _ = stopped.wait_for(|stop| *stop) => return,
+                may_purge = round => may_purge,
+            };
+            if may_purge {
+                let result = self.purge(&stopped).await;
+                if let Some(report) = &self.after {
+                    // A callback's panic is its own affair.
+                    _ = catch_unwind(AssertUnwindSafe(|| report(result.as_ref().map(|count| *count))));
+                }
             }
-        };
-        if let Some(report) = &self.after {
-            // A callback's panic is its own affair.
-            _ = catch_unwind(AssertUnwindSafe(|| report(result.as_ref().map(|count| *count))));
         }
     }
 
@@ -118,6 +118,28 @@ impl SweeperBuilder {
         let Ok(answer) = catch_unwind(AssertUnwindSafe(veto)) else { return false };
         AssertUnwindSafe(answer).catch_unwind().await.unwrap_or(false)
     }
+
+    /// Removes what has expired, batch by batch, until nothing is left or somebody stops it.
+    async fn purge(&self, stopped: &watch::Receiver<bool>) -> Result<u64> {
+        let mut removed = 0;
+        loop {
+            let call = self.core.begin(Operation::Purge);
+            let purge = AssertUnwindSafe(self.core.purge(call, self.batch)).catch_unwind();
+            // Nobody would notice that the task is gone.
+            let count = purge.await.unwrap_or_else(|_| Err(panicked()))?;
+            removed += count;
+            let is_stopped = *stopped.borrow() || stopped.has_changed().is_err();
+            if is_stopped || count < u64::from(self.batch.get()) {
+                return Ok(removed);
+            }
+            yield_now().await;
+        }
+    }
+}
+
+fn panicked() -> Error {
+    Error::new(ErrorKind::Backend, "the backend panicked; mend what its message on standard error names")
+        .with_operation(Operation::Purge)
 }
 
 impl fmt::Debug for SweeperBuilder {
@@ -129,7 +151,8 @@ impl fmt::Debug for SweeperBuilder {
     }
 }
 
-/// A running task that removes expired sessions. No error ends it; dropping it or [`stop`](Sweeper::stop) does.
+/// A running task that removes expired sessions. No error ends it; dropping it or [`stop`](Sweeper::stop) does, after
+/// the statement under way.
 #[derive(Debug)]
 #[must_use = "a sweeper that is dropped stops"]
 pub struct Sweeper {
@@ -138,10 +161,13 @@ pub struct Sweeper {
 }
 
 impl Sweeper {
-    /// Ends the task, and waits for the statement that is under way.
+    /// Ends the task, and waits for the statement that is under way and its [`after`](SweeperBuilder::after).
+    ///
+    /// # Cancel safety
+    /// The task ends even if this is dropped; only the wait is cut short.
     pub async fn stop(self) {
         self.stop.send_replace(true);
-        // The task catches its callbacks' panics; what else could end it early has been reported by the runtime.
+        // The task catches all panics, so it ends well unless the runtime ends with it.
         _ = self.task.await;
     }
 }
