@@ -1,0 +1,211 @@
+//! The options of a store on Postgres.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use diesel_async::AsyncPgConnection;
+use diesel_async::pooled_connection::deadpool::Pool;
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use futures_util::FutureExt;
+use session_core::{Error, KeyFormat, Result, TableName};
+
+use super::connect::Connector;
+use super::ddl::{self, TableOptions};
+use super::pool::Connections;
+use super::statements::Statements;
+use super::store::PostgresStore;
+use crate::TlsMode;
+use crate::checkout::idle_check;
+use crate::tls::Authority;
+
+/// Builds a [`PostgresStore`]. Its `Debug` shows no URL.
+pub struct PostgresBuilder {
+    url: Option<String>,
+    pool: Option<Pool<AsyncPgConnection>>,
+    pool_size: usize,
+    table: TableName,
+    key_format: KeyFormat,
+    table_options: TableOptions,
+    tls: Option<TlsMode>,
+    authority: Option<Authority>,
+    pgbouncer: bool,
+    limit_subquery: bool,
+}
+
+impl PostgresBuilder {
+    pub(super) fn new() -> PostgresBuilder {
+        PostgresBuilder {
+            url: None,
+            pool: None,
+            pool_size: 10,
+            table: TableName::default(),
+            key_format: KeyFormat::default(),
+            table_options: TableOptions::default(),
+            tls: None,
+            authority: None,
+            pgbouncer: false,
+            limit_subquery: true,
+        }
+    }
+
+    /// The server and database: `postgres://user:password@host:port/database`, or libpq's `host=… user=…`.
+    ///
+    /// Several hosts may stand there, separated by commas; with `target_session_attrs=read-write` the one that
+    /// takes writes is found. `sslmode` is `disable`, or `require`, `verify-ca` or `verify-full`, which all verify the
+    /// server's certificate and the host's name; without it, a server on this machine is reached in clear, and any
+    /// other encrypted and verified. `sslrootcert` names a file with the CA's certificate. Unlike with libpq,
+    /// `prefer` never falls back to clear text on a remote host. A connection attempt takes at most the URL's
+    /// `connect_timeout`, by default 2 seconds for each address.
+    #[must_use]
+    pub fn url(mut self, url: impl Into<String>) -> PostgresBuilder {
+        self.url = Some(url.into());
+        self
+    }
+
+    /// A pool that the application has already, instead of a URL.
+    ///
+    /// Its connections are used as they are. Two things that connections of our own have are worth having:
+    /// `RecyclingMethod::Fast`, as the default asks the server for a sign of life before each statement and so
+    /// halves the throughput, and `SET plan_cache_mode = force_generic_plan`.
+    #[must_use]
+    pub fn pool(mut self, pool: Pool<AsyncPgConnection>) -> PostgresBuilder {
+        self.pool = Some(pool);
+        self
+    }
+
+    /// The most connections of a pool made from a URL. Defaults to 10.
+    #[must_use]
+    pub fn pool_size(mut self, connections: usize) -> PostgresBuilder {
+        self.pool_size = connections;
+        self
+    }
+
+    /// The table. Defaults to `sessions`, in the first schema of the connection's search path.
+    #[must_use]
+    pub fn table(mut self, table: TableName) -> PostgresBuilder {
+        self.table = table;
+        self
+    }
+
+    /// How the table holds ids. Defaults to [`KeyFormat::Hashed`].
+    #[must_use]
+    pub fn key_format(mut self, format: KeyFormat) -> PostgresBuilder {
+        self.key_format = format;
+        self
+    }
+
+    /// How [`create_table`](PostgresStore::create_table) makes the table.
+    #[must_use]
+    pub fn table_options(mut self, options: TableOptions) -> PostgresBuilder {
+        self.table_options = options;
+        self
+    }
+
+    /// Whether connections made from a URL are encrypted and verified, in place of its `sslmode`.
+    #[must_use]
+    pub fn tls(mut self, mode: TlsMode) -> PostgresBuilder {
+        self.tls = Some(mode);
+        self
+    }
+
+    /// A file with the certificates, in PEM, of the authorities that may have signed the server's; no others are
+    /// trusted then. Defaults to the URL's `sslrootcert`, or else to the operating system's authorities.
+    #[must_use]
+    pub fn ca_certificate_file(mut self, path: impl Into<PathBuf>) -> PostgresBuilder {
+        self.authority = Some(Authority::File(path.into()));
+        self
+    }
+
+    /// As [`ca_certificate_file`](PostgresBuilder::ca_certificate_file), with the text itself.
+    #[must_use]
+    pub fn ca_certificate_pem(mut self, pem: impl Into<Vec<u8>>) -> PostgresBuilder {
+        self.authority = Some(Authority::Pem(pem.into()));
+        self
+    }
+
+    /// Whether a PgBouncer in transaction (or statement) mode that does not keep prepared statements stands
+    /// before the server: before 1.21, or with `max_prepared_statements = 0`.
+    ///
+    /// Nothing is then kept on a connection from one operation to the next, at the price of four round trips for
+    /// each operation in place of one. A newer PgBouncer with `max_prepared_statements` above 0 needs it not, if the
+    /// store gets a [`pool`](PostgresBuilder::pool) whose connections have no settings of their own.
+    /// Defaults to false.
+    #[must_use]
+    pub fn pgbouncer(mut self, transaction_mode: bool) -> PostgresBuilder {
+        self.pgbouncer = transaction_mode;
+        self
+    }
+
+    /// Whether a purge is one statement with a LIMIT in a subquery (true), or one that finds the keys and one that
+    /// deletes them (false). Defaults to true.
+    #[must_use]
+    pub fn limit_subquery(mut self, one_statement: bool) -> PostgresBuilder {
+        self.limit_subquery = one_statement;
+        self
+    }
+
+    /// Builds the store. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](session_core::ErrorKind::InvalidInput) if there is no URL and no pool, or if one of them, or
+    /// the CA's certificate, cannot be used.
+    pub fn build(self) -> Result<PostgresStore> {
+        self.build_inner().map_err(|error| error.with_backend(super::store::BACKEND))
+    }
+
+    fn build_inner(self) -> Result<PostgresStore> {
+        let pool = match (self.pool, self.url) {
+            (Some(pool), None) => pool,
+            (None, Some(url)) => {
+                let connector = Connector::new(&url, self.tls, self.authority, self.pgbouncer)?;
+                let mut config = ManagerConfig::default();
+                config.recycling_method = RecyclingMethod::Fast;
+                config.custom_setup = Box::new(move |_| {
+                    let connector = connector.clone();
+                    async move { connector.connect().await }.boxed()
+                });
+                // The URL stays in the connector: nothing of it can be printed by the pool.
+                Pool::builder(AsyncDieselConnectionManager::new_with_config("", config))
+                    .max_size(self.pool_size.max(1))
+                    .pre_recycle(idle_check())
+                    .build()
+                    .map_err(|error| {
+                        Error::invalid_input("the connection pool cannot be built").with_source(error)
+                    })?
+            }
+            (None, None) => {
+                return Err(Error::invalid_input(
+                    "there is no database to use; give the builder a URL or a pool",
+                ));
+            }
+            (Some(_), Some(_)) => {
+                return Err(Error::invalid_input(
+                    "there are two databases to use; give a URL or a pool, not both",
+                ));
+            }
+        };
+        Ok(PostgresStore {
+            connections: Connections {
+                pool,
+                pgbouncer: self.pgbouncer,
+                ddl: ddl::schema(&self.table, self.key_format, &self.table_options),
+            },
+            statements: Statements::new(&self.table, self.key_format),
+            table: self.table,
+            format: self.key_format,
+            limit_subquery: self.limit_subquery,
+        })
+    }
+}
+
+impl fmt::Debug for PostgresBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresBuilder")
+            .field("table", &self.table)
+            .field("key_format", &self.key_format)
+            .field("pool_size", &self.pool_size)
+            .field("tls", &self.tls)
+            .field("pgbouncer", &self.pgbouncer)
+            .finish_non_exhaustive()
+    }
+}

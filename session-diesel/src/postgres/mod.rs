@@ -1,0 +1,16 @@
+//! PostgreSQL.
+
+mod batch;
+mod builder;
+mod connect;
+mod ddl;
+mod diagnose;
+mod error;
+mod pool;
+mod query;
+mod statements;
+mod store;
+
+pub use builder::PostgresBuilder;
+pub use ddl::TableOptions;
+pub use store::PostgresStore;

@@ -1,0 +1,64 @@
+//! Runs the conformance suite on PostgreSQL and on MySQL or MariaDB, where the environment names a server.
+
+#[cfg(feature = "mysql")]
+mod mysql;
+#[cfg(feature = "postgres")]
+mod postgres;
+
+use std::process::ExitCode;
+
+use conformance::Availability;
+
+fn main() -> ExitCode {
+    let mut backends: Vec<Availability> = Vec::new();
+    #[cfg(feature = "postgres")]
+    backends.extend(postgres::backends());
+    #[cfg(not(feature = "postgres"))]
+    backends.push(Availability::not_run("postgres", "the feature `postgres` is off"));
+    #[cfg(feature = "mysql")]
+    backends.extend(mysql::backends());
+    #[cfg(not(feature = "mysql"))]
+    backends.push(Availability::not_run("mysql", "the feature `mysql` is off"));
+    conformance::main(backends)
+}
+
+/// How a store is opened; each way is proven on its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Variant {
+    Native,
+    /// Ids stored as they are.
+    Plain,
+    /// Behind the gatherer, so that the many-key forms are used.
+    Gathered,
+    /// The other of the two forms of purge.
+    OtherPurge,
+}
+
+impl Variant {
+    pub(crate) const ALL: [Variant; 4] =
+        [Variant::Native, Variant::Plain, Variant::Gathered, Variant::OtherPurge];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Variant::Native => "native",
+            Variant::Plain => "native, plain ids",
+            Variant::Gathered => "native, gathered",
+            Variant::OtherPurge => "native, other purge",
+        }
+    }
+}
+
+/// The host and port of a URL.
+pub(crate) fn host_of(url: &str) -> Option<&str> {
+    let after_scheme = url.split_once("://")?.1;
+    let authority = after_scheme.split(['/', '?']).next()?;
+    Some(authority.rsplit_once('@').map_or(authority, |(_, host)| host))
+}
+
+/// A URL with another host and port.
+pub(crate) fn with_host(url: &str, host: &str) -> String {
+    match host_of(url) {
+        Some(old) => url.replacen(old, host, 1),
+        None => url.to_owned(),
+    }
+}
