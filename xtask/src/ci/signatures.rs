@@ -14,7 +14,20 @@ const CRATES: &[&str] = &[".", "session-core", "session-sqlite", "session-diesel
 
 /// Where a driver's type is the point: what a user who already has a pool or a connection hands over. Each is documented
 /// as bound to the driver's version. File, item, why.
-const ALLOWED: &[(&str, &str, &str)] = &[];
+const ALLOWED: &[(&str, &str, &str)] = &[
+    ("session-diesel/src/lib.rs", "pub use diesel", SAME_VERSION),
+    ("session-diesel/src/lib.rs", "pub use diesel_async", SAME_VERSION),
+    ("session-mssql/src/lib.rs", "pub use tiberius", SAME_VERSION),
+    ("session-diesel/src/postgres/builder.rs", "PostgresBuilder::pool", "the application's own pool"),
+    ("session-mssql/src/pool.rs", "Manager", "for the application's own pool: its errors are the driver's"),
+    (
+        "session-mssql/src/pool.rs",
+        "Manager::new",
+        "the driver's configuration, which has more than a URL can say",
+    ),
+];
+
+const SAME_VERSION: &str = "so that users of the items below can name the version that they take";
 
 pub(super) fn check(_: &crate::workspace::Metadata) -> Result<Counts> {
     let sources = source::read(CRATES)?;
@@ -207,15 +220,23 @@ impl Examiner<'_> {
     }
 
     fn reexport(&mut self, item: &syn::ItemUse) {
-        if let UseTree::Path(path) = &item.tree
-            && is_driver(&path.ident.to_string())
-        {
-            let name = path.ident.to_string();
-            self.findings.push(Finding {
-                line: item.use_token.span.start().line,
-                item: "pub use".to_owned(),
-                name,
-            });
+        let line = item.use_token.span.start().line;
+        let mut trees = vec![&item.tree];
+        while let Some(tree) = trees.pop() {
+            let name = match tree {
+                UseTree::Path(path) => path.ident.to_string(),
+                UseTree::Name(name) => name.ident.to_string(),
+                UseTree::Rename(rename) => rename.ident.to_string(),
+                UseTree::Group(group) => {
+                    trees.extend(&group.items);
+                    continue;
+                }
+                UseTree::Glob(_) => continue,
+            };
+            if is_driver(&name) {
+                let item = format!("pub use {name}");
+                self.findings.push(Finding { line, item, name });
+            }
         }
     }
 
@@ -301,6 +322,7 @@ mod tests {
             }
             impl From<Error> for Fault {}
             pub use tokio_postgres::Row;
+            pub use {deadpool, tiberius};
             pub type Pool = Vec<diesel_async::AsyncPgConnection>;
         ";
         let expected = [
@@ -309,7 +331,8 @@ mod tests {
             "Store::open rusqlite::Config",
             "Store::run C",
             "Fault Error",
-            "pub use tokio_postgres",
+            "pub use tokio_postgres tokio_postgres",
+            "pub use tiberius tiberius",
             "Pool diesel_async::AsyncPgConnection",
         ];
         assert_eq!(found(code), expected);

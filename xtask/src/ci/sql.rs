@@ -11,51 +11,51 @@ use super::{Counts, source};
 /// The crates that are searched. The suite is not: it knows no SQL, and it says `update` and `from` often.
 const CRATES: &[&str] = &[".", "session-core", "session-sqlite", "session-diesel", "session-mssql"];
 
-/// Files whose subject is SQL.
-const HOMES: &[&str] = &["statement", "ddl", "layout"];
+/// Files whose subject is SQL: the statements, the table's definition, and what the doctor asks the catalogue and advises.
+const HOMES: &[&str] = &["statement", "ddl", "layout", "diagnose"];
 
-/// Words that only SQL puts side by side, in any case. Between those of a pair other words may stand.
+/// Words that begin a statement or a clause if they are written in capitals.
+const OPENINGS: &[&str] = &[
+    "ALTER",
+    "BEGIN",
+    "CREATE",
+    "DELETE",
+    "DROP",
+    "EXEC",
+    "EXPLAIN",
+    "FROM",
+    "INSERT",
+    "MERGE",
+    "ORDER",
+    "PRAGMA",
+    "RETURNING",
+    "ROLLBACK",
+    "SAVEPOINT",
+    "SELECT",
+    "SET",
+    "TRUNCATE",
+    "UPDATE",
+    "VALUES",
+    "WHERE",
+    "WITH",
+];
+
+/// The same in small letters says SQL only together with the second word, somewhere after it.
 const PHRASES: &[(&str, &str)] = &[
     ("select", "from"),
     ("insert", "into"),
     ("update", "set"),
     ("delete", "from"),
-    ("merge", "into"),
     ("merge", "using"),
     ("create", "table"),
     ("create", "index"),
     ("alter", "table"),
     ("drop", "table"),
-    ("truncate", "table"),
     ("order", "by"),
 ];
 
-/// Words that begin a statement or a clause if they are written in capitals.
-const OPENINGS: &[&str] = &[
-    "SELECT",
-    "INSERT",
-    "UPDATE",
-    "DELETE",
-    "MERGE",
-    "CREATE",
-    "ALTER",
-    "DROP",
-    "TRUNCATE",
-    "PRAGMA",
-    "BEGIN",
-    "COMMIT",
-    "ROLLBACK",
-    "SAVEPOINT",
-    "WHERE",
-    "WITH",
-    "SET",
-    "VALUES",
-    "RETURNING",
-    "ON",
-    "FOR",
-    "EXPLAIN",
-    "EXEC",
-];
+/// The ends of a transaction are the same in all dialects, and nothing can be bound to them.
+const COMMON: &[&str] = &["BEGIN", "COMMIT", "ROLLBACK"];
 
 pub(super) fn check(_: &crate::workspace::Metadata) -> Result<Counts> {
     let mut findings = Vec::new();
@@ -82,20 +82,18 @@ fn is_home(path: &Path) -> bool {
 }
 
 fn is_sql(text: &str) -> bool {
-    let words: Vec<_> = text
-        .split(|c: char| !c.is_alphanumeric() && c != '_')
-        .filter(|word| !word.is_empty())
-        .map(str::to_ascii_lowercase)
-        .collect();
-    let phrase = PHRASES.iter().any(|(first, second)| match *first {
-        // Anything may stand between these two; an English sentence has neither word as its first.
-        "select" | "update" => {
-            words.first().is_some_and(|word| word == first) && words.iter().any(|word| word == second)
-        }
-        _ => words.windows(2).any(|pair| pair[0] == *first && pair[1] == *second),
-    });
-    let first = text.split_whitespace().next().unwrap_or_default();
-    phrase || OPENINGS.contains(&first.trim_end_matches([';', '(']))
+    if COMMON.contains(&text) {
+        return false;
+    }
+    // `{table} SET …` is a clause, too.
+    let mut rest = text.trim_start_matches(|c: char| c.is_whitespace() || c == '(');
+    while let Some((_, after)) = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
+        rest = after.trim_start();
+    }
+    let mut words = rest.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
+    let Some(first) = words.next().filter(|first| rest.starts_with(first)) else { return false };
+    let phrase = PHRASES.iter().find(|(start, _)| *start == first);
+    OPENINGS.contains(&first) || phrase.is_some_and(|(_, second)| words.any(|word| word == *second))
 }
 
 /// The text literals of a file with their lines, without those of tests, documentation and other attributes.
@@ -155,9 +153,9 @@ mod tests {
             "insert into t values (?)",
             "  UPDATE t SET a = 1",
             "CREATE TABLE IF NOT EXISTS t (a int)",
-            "COMMIT;",
             " WHERE key = ?",
-            "... ORDER BY key",
+            "{columns} FROM {table}",
+            "BEGIN IMMEDIATE",
         ] {
             assert!(is_sql(text), "{text}");
         }
@@ -166,8 +164,10 @@ mod tests {
     #[test]
     fn sentences_are_not() {
         for text in [
+            "COMMIT",
+            "a right is missing; grant SELECT and CREATE TABLE",
             "the table has no column `version`; create it or choose another table",
-            "select another table",
+            "update the table's definition",
             "an update from another session came first",
             "sessions",
             "delete",

@@ -89,7 +89,7 @@ pub(super) fn open(kind: Kind, other_image: Option<&str>) -> Result<Found> {
         Kind::Mariadb | Kind::Mysql => {
             (format!("mysql://root:{password}@127.0.0.1:{port}/sessions"), Probe::Mysql)
         }
-        Kind::Mssql => (mssql::url(port, &login, true), Probe::Tds(Some(login))),
+        Kind::Mssql => (mssql::url(port, &login, "true"), Probe::Tds(Some(login))),
     };
     let origin = format!("a container of {name} ({version})");
     let container = Container::run(kind, engine, name, image, port, probe, &password)?;

@@ -31,7 +31,7 @@ impl std::fmt::Debug for Login {
 }
 
 /// The ADO connection string of a server on this machine.
-pub(super) fn url(port: u16, login: &Login, encrypt: bool) -> String {
+pub(super) fn url(port: u16, login: &Login, encrypt: &str) -> String {
     format!(
         "Server=tcp:127.0.0.1,{port};Database=master;User ID={};Password={};Encrypt={encrypt};TrustServerCertificate=true",
         login.user, login.password
@@ -98,7 +98,7 @@ fn open_sqlservr(program: PathBuf) -> Result<Server> {
         probe: Probe::Tds(Some(login.clone())),
     };
     Server::started(
-        url(port, &login, true),
+        url(port, &login, "true"),
         format!("SQL Server from {}", program.display()),
         Local::start(recipe)?,
     )
@@ -120,7 +120,11 @@ fn open_babelfish(bin: &Path) -> Result<Server> {
     let port = free_port()?;
     let tds_port = free_port_after(port)?;
     let folder = home.folder.display().to_string();
+    let encrypt = if certify(&home)? { "true" } else { "DANGER_PLAINTEXT" };
     let settings = [
+        format!("ssl={}", if encrypt == "true" { "on" } else { "off" }),
+        format!("ssl_cert_file={folder}/server.crt"),
+        format!("ssl_key_file={folder}/server.key"),
         "shared_preload_libraries=babelfishpg_tds".to_owned(),
         "listen_addresses=127.0.0.1".to_owned(),
         format!("port={port}"),
@@ -180,7 +184,18 @@ fn open_babelfish(bin: &Path) -> Result<Server> {
         })?;
     }
     server.expect(tds_port, Probe::Tds(Some(login.clone())))?;
-    Server::started(url(tds_port, &login, false), format!("Babelfish from {}", bin.display()), server)
+    Server::started(url(tds_port, &login, encrypt), format!("Babelfish from {}", bin.display()), server)
+}
+
+/// Makes a certificate that the server signs itself, if there is a program to do it.
+fn certify(home: &Home) -> Result<bool> {
+    let Some(openssl) = process::find("openssl", &[]) else { return Ok(false) };
+    let mut make = home.command(&openssl);
+    make.args(["req", "-new", "-x509", "-days", "2", "-nodes", "-subj", "/CN=localhost"]);
+    make.args(["-out", "server.crt", "-keyout", "server.key"]);
+    process::must(&mut make, Duration::from_secs(30))?;
+    process::must(home.command(&"chmod".into()).args(["600", "server.key"]), Duration::from_secs(10))?;
+    Ok(true)
 }
 
 /// Another free port than this one.
