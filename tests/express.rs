@@ -8,6 +8,7 @@ use session_store::express::{COOKIE_NAME, Cookie, ExpressSession, Secrets, find_
 
 const SIGNATURES: &str = include_str!("fixtures/cookie-signatures.json");
 const SESSIONS: &str = include_str!("fixtures/express-session-json.txt");
+const VECTORS: &str = include_str!("fixtures/express-vectors.json");
 
 fn secrets(secrets: &[&str]) -> Secrets {
     Secrets::new(secrets).unwrap()
@@ -136,5 +137,32 @@ fn a_touch_dates_a_cookie_as_express_does() {
         let written_at = expires.zip(max_age).map(|(expires, span)| expires.saturating_sub(span));
         touched.touch(written_at.unwrap_or(Timestamp::from_millis(0)));
         assert_eq!(touched, session, "{name}");
+    }
+}
+
+#[test]
+fn hostile_headers_give_the_ids_that_they_give_express() {
+    let vectors: Value = serde_json::from_str(VECTORS).unwrap();
+    let signers: Vec<&str> =
+        vectors["secrets"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let secrets = secrets(&signers);
+    for vector in vectors["headers"].as_array().unwrap() {
+        let header = text(vector, "header");
+        let value = find_cookie(header.as_bytes(), COOKIE_NAME);
+        let id = value.as_deref().and_then(|value| secrets.verify(value)).filter(|id| !id.is_empty());
+        assert_eq!(id, vector["id"].as_str(), "{header:?}");
+    }
+}
+
+#[test]
+fn cookies_of_every_kind_are_touched_and_sent_as_express_does() {
+    let vectors: Value = serde_json::from_str(VECTORS).unwrap();
+    let now = Timestamp::from_millis(vectors["now"].as_i64().unwrap());
+    for vector in vectors["cookies"].as_array().unwrap() {
+        let mut session: ExpressSession = serde_json::from_str(text(vector, "stored")).unwrap();
+        session.touch(now);
+        assert_eq!(serde_json::to_string(&session).unwrap(), text(vector, "touched"));
+        let header = session.cookie().render(COOKIE_NAME, "s:id.sig").unwrap();
+        assert_eq!(header, text(vector, "header"));
     }
 }

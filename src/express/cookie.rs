@@ -119,12 +119,19 @@ impl Cookie {
     /// How long cookie and session live after the last use: `originalMaxAge`, if it is a number. A negative one is
     /// zero.
     pub fn max_age(&self) -> Option<Duration> {
+        let millis = self.max_age_millis()?;
+        Some(u64::try_from(millis).map_or(Duration::ZERO, Duration::from_millis))
+    }
+
+    /// `originalMaxAge`, if it is a number: without its fraction, and cut to what can be counted.
+    fn max_age_millis(&self) -> Option<i64> {
         if let Some(millis) = self.0.read::<i64>("originalMaxAge") {
-            return Some(u64::try_from(millis).map_or(Duration::ZERO, Duration::from_millis));
+            return Some(millis);
         }
         let millis = self.0.read::<f64>("originalMaxAge")?;
-        let far = if millis < 0.0 { Duration::ZERO } else { Duration::MAX };
-        Some(Duration::try_from_secs_f64(millis / 1000.0).unwrap_or(far))
+        let span = Duration::try_from_secs_f64(millis.abs() / 1000.0).unwrap_or(Duration::MAX);
+        let distance = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        Some(if millis < 0.0 { -distance } else { distance })
     }
 
     /// The date until which the browser keeps the cookie, if it has one.
@@ -142,8 +149,11 @@ impl Cookie {
     /// Sets `expires` to [`max_age`](Cookie::max_age) after `now`, as express-session does with each request. Where
     /// `originalMaxAge` is not a number, `expires` takes its value: null, false or absent.
     pub fn touch(&mut self, now: Timestamp) {
-        let expires = match (self.max_age(), self.0.raw("originalMaxAge")) {
-            (Some(span), _) => text(&date::to_iso(now.saturating_add(span))),
+        let expires = match (self.max_age_millis(), self.0.raw("originalMaxAge")) {
+            (Some(millis), _) => {
+                let expires = Timestamp::from_millis(now.as_millis().saturating_add(millis));
+                text(&date::to_iso(expires))
+            }
             (None, Some(raw)) if raw.get() == "false" => RawValue::FALSE.to_owned(),
             (None, Some(_)) => RawValue::NULL.to_owned(),
             (None, None) => {
@@ -327,7 +337,7 @@ mod tests {
             ),
             (
                 r#"{"originalMaxAge":-5,"expires":null}"#,
-                r#"{"originalMaxAge":-5,"expires":"2026-11-22T06:17:21.308Z"}"#,
+                r#"{"originalMaxAge":-5,"expires":"2026-11-22T06:17:21.303Z"}"#,
             ),
             (r#"{"originalMaxAge":null,"expires":"x"}"#, r#"{"originalMaxAge":null,"expires":null}"#),
             (r#"{"originalMaxAge":false,"expires":"x"}"#, r#"{"originalMaxAge":false,"expires":false}"#),
@@ -342,10 +352,12 @@ mod tests {
 
     #[test]
     fn a_max_age_that_cannot_be_counted_is_an_end_of_time() {
-        assert_eq!(read(r#"{"originalMaxAge":1e300}"#).max_age(), Some(Duration::MAX));
-        assert_eq!(read(r#"{"originalMaxAge":-1e300}"#).max_age(), Some(Duration::ZERO));
-        let longest = read(&format!(r#"{{"originalMaxAge":{}}}"#, i64::MAX)).max_age().unwrap();
-        assert_eq!(longest.as_millis(), u128::try_from(i64::MAX).unwrap());
+        for (max_age, millis) in
+            [("1e300", i64::MAX), ("9223372036854775807", i64::MAX), ("-1e300", 0), ("-1", 0)]
+        {
+            let cookie = read(&format!(r#"{{"originalMaxAge":{max_age}}}"#));
+            assert_eq!(cookie.max_age().unwrap().as_millis(), u128::try_from(millis).unwrap(), "{max_age}");
+        }
         let mut cookie = Cookie::default().with_max_age(Some(Duration::MAX));
         cookie.touch(NOW);
         assert!(cookie.render("sid", "x").unwrap().contains("; Expires=Thu, 30 Dec 9999"));
