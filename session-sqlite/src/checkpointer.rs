@@ -107,5 +107,5 @@ fn run(connector: &Connector, log: &Log) {
 
 /// Returns how many pages the log has.
 fn checkpoint(db: &Connection, mode: &str) -> Answer<i64> {
-    Ok(db.pragma_query_value(None, &format!("wal_checkpoint({mode})"), |row| row.get(1))?)
+    Ok(db.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(1))?)
 }

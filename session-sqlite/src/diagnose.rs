@@ -219,7 +219,7 @@ fn check_integrity(db: &Connection, findings: &mut Vec<Finding>) -> Answer<()> {
     if pages.saturating_mul(size) > 256 << 20 {
         return Ok(());
     }
-    let verdict: String = db.pragma_query_value(None, "quick_check(1)", |row| row.get(0))?;
+    let verdict: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if verdict != "ok" {
         findings.push(Finding::fault(
             format!("the database is damaged: {verdict}"),
