@@ -3,11 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use serde_json::Value;
-use session_core::Timestamp;
+use session_core::{ManualClock, MemoryStore, Timestamp};
 use session_store::express::{COOKIE_NAME, Cookie, ExpressSession, Secrets, find_cookie};
 
 const SIGNATURES: &str = include_str!("fixtures/cookie-signatures.json");
 const SESSIONS: &str = include_str!("fixtures/express-session-json.txt");
+const ROWS: &str = include_str!("fixtures/typeorm-sqlite.table.txt");
 const VECTORS: &str = include_str!("fixtures/express-vectors.json");
 
 fn secrets(secrets: &[&str]) -> Secrets {
@@ -164,5 +165,44 @@ fn cookies_of_every_kind_are_touched_and_sent_as_express_does() {
         assert_eq!(serde_json::to_string(&session).unwrap(), text(vector, "touched"));
         let header = session.cookie().render(COOKIE_NAME, "s:id.sig").unwrap();
         assert_eq!(header, text(vector, "header"));
+    }
+}
+
+/// The JSON of the rows that connect-typeorm left in SQLite, listed as `id|expiredAt|destroyedAt|json`.
+fn rows() -> Vec<&'static str> {
+    let (_, rows) = ROWS.split_once("rows: id|expiredAt|destroyedAt|json\n").unwrap();
+    rows.lines().map(|line| line.splitn(4, '|').nth(3).unwrap()).collect()
+}
+
+#[test]
+fn rows_of_a_live_table_are_written_back_byte_for_byte() {
+    assert_eq!(rows().len(), 11);
+    for json in rows() {
+        let session: ExpressSession = serde_json::from_str(json).unwrap();
+        assert_eq!(serde_json::to_string(&session).unwrap(), json);
+    }
+}
+
+#[tokio::test]
+async fn sessions_live_as_long_as_the_node_store_lets_them() {
+    let day = 86_400_000;
+    let cases = [
+        (r#"{"originalMaxAge":3600000,"expires":"2026-11-22T06:07:38.174Z"}"#, 3_600_000),
+        (r#"{"originalMaxAge":1,"expires":"2000-01-01T00:00:00.000Z"}"#, 1),
+        (r#"{"originalMaxAge":0}"#, 0),
+        (r#"{"originalMaxAge":-5000}"#, 0),
+        (r#"{"originalMaxAge":null,"expires":null}"#, day),
+        (r#"{"originalMaxAge":false,"expires":false}"#, day),
+        (r#"{"originalMaxAge":"soon","expires":"garbage"}"#, day),
+        ("{}", day),
+        // By hand: express-session sets both or none.
+        (r#"{"expires":"2026-11-22T05:10:01.500Z"}"#, 1_500),
+    ];
+    let now = Timestamp::from_millis(1_795_324_200_000);
+    let store = ExpressSession::store(MemoryStore::new()).clock(ManualClock::new(now)).build().unwrap();
+    for (cookie, life) in cases {
+        let session: ExpressSession = serde_json::from_str(&format!(r#"{{"cookie":{cookie}}}"#)).unwrap();
+        let new = store.create(&session).await.unwrap();
+        assert_eq!(new.expires_at.as_millis() - now.as_millis(), life, "{cookie}");
     }
 }

@@ -79,6 +79,7 @@ pub(crate) fn run(parser: lexopt::Parser) -> Result<ExitCode> {
         Ok(programs) => programs,
         Err(why) => {
             terminal::say(&format!("interop: not run: {why}"));
+            tally::add(options.tally.as_deref(), 0, usize::from(options.require))?;
             return Ok(if options.require { ExitCode::FAILURE } else { ExitCode::SUCCESS });
         }
     };
