@@ -129,12 +129,12 @@ fn ago(past: Duration) -> String {
     if past < Duration::from_secs(10) { "just now".to_owned() } else { format!("{} ago", span(past)) }
 }
 
-/// The largest unit that the span fills, rounded down.
+/// The span in the largest unit that it fills, rounded.
 fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     let units = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
     let (size, name) = units.into_iter().find(|(size, _)| seconds >= *size).unwrap_or((1, "second"));
-    let number = seconds / size;
+    let number = (seconds + size / 2) / size;
     format!("{number} {name}{}", if number == 1 { "" } else { "s" })
 }
 
@@ -146,7 +146,7 @@ mod tests {
     fn spans_are_told_in_their_largest_unit() {
         let told: Vec<String> =
             [0, 1, 59, 60, 7_199, 86_400, 604_799].map(|seconds| span(Duration::from_secs(seconds))).into();
-        assert_eq!(told, ["0 seconds", "1 second", "59 seconds", "1 minute", "1 hour", "1 day", "6 days"]);
+        assert_eq!(told, ["0 seconds", "1 second", "59 seconds", "1 minute", "2 hours", "1 day", "7 days"]);
     }
 
     #[test]
