@@ -30,6 +30,11 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
+    /// What SQLite says when another connection holds a lock.
+    pub(crate) fn busy() -> Failure {
+        Failure::Sqlite(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_BUSY), None))
+    }
+
     /// True if another connection holds a lock that this one needs.
     pub(crate) fn is_busy(&self) -> bool {
         matches!(self.code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))

@@ -39,6 +39,7 @@ mod pace;
 mod queue;
 mod readers;
 mod store;
+mod turns;
 mod writer;
 
 pub use options::{JournalMode, Reads, SqliteStoreBuilder, Synchronous};

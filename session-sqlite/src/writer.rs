@@ -23,6 +23,7 @@ use crate::connection::{Connector, Role};
 use crate::error::{Failure, classify, leaves_commit_in_doubt};
 use crate::layout::Answer;
 use crate::queue::Queue;
+use crate::turns::{Turn, Turns};
 
 /// The handle of the writing thread.
 pub(crate) struct Writer {
@@ -53,6 +54,7 @@ impl Writer {
             queue: Arc::clone(&queue),
             backlog: VecDeque::new(),
             db: Some(db),
+            turns: Turns::of(connector.path()),
             connector,
             table: table.to_owned(),
             group_limit: group_limit.get(),
@@ -172,6 +174,7 @@ struct Thread {
     db: Option<Connection>,
     connector: Connector,
     table: String,
+    turns: Arc<Turns>,
     group_limit: usize,
     log: Arc<Log>,
 }
@@ -202,16 +205,17 @@ impl Thread {
 
     /// Does what waits in one transaction.
     fn write_group(&mut self, db: Connection) {
-        match self.begin(&db) {
-            Ok(true) => {}
-            Ok(false) => return self.db = Some(db),
+        let turns = Arc::clone(&self.turns);
+        let turn = match self.begin(&db, &turns) {
+            Ok(Some(turn)) => turn,
+            Ok(None) => return self.db = Some(db),
             Err(failure) => {
                 if !failure.spoils_connection() {
                     self.db = Some(db);
                 }
                 return self.refuse_first(failure);
             }
-        }
+        };
         let mut group = Vec::new();
         let (mut bytes, mut failed) = (0_u64, None);
         while failed.is_none() && group.len() < self.group_limit && bytes < MOST_BYTES {
@@ -224,6 +228,7 @@ impl Thread {
             None => commit(&db),
             Some(failure) => roll_back(&db, failure),
         };
+        drop(turn);
         self.finish(db, group, outcome);
     }
 
@@ -276,25 +281,28 @@ impl Thread {
         }
     }
 
-    /// Opens a transaction that holds the lock for writing. False if nobody waits for it any more.
+    /// Opens a transaction that holds the lock for writing. None if nobody waits for it any more.
     ///
     /// SQLite's own waiting sleeps up to 100 ms between two looks, and so would rarely find the lock free while
     /// another process writes without pause; this one looks at least every 2 ms. Nobody waits longer than the
     /// time-out from when he came.
-    fn begin(&mut self, db: &Connection) -> Answer<bool> {
+    fn begin<'turns>(&mut self, db: &Connection, turns: &'turns Turns) -> Answer<Option<Turn<'turns>>> {
         let timeout = self.connector.options().busy_timeout;
         let mut pause = Duration::from_micros(50);
+        let mut turn = None;
         db.busy_timeout(Duration::ZERO)?;
         let began = loop {
-            let failure = match execute(db, BEGIN) {
+            turn = turn.or_else(|| turns.wait(timeout.min(LOOK_AROUND)));
+            let failure = match turn.as_ref().map_or_else(|| Err(Failure::busy()), |_| execute(db, BEGIN)) {
                 Err(failure) if failure.is_busy() => failure,
-                result => break result.map(|()| true),
+                result => break result.map(|()| turn),
             };
             self.queue.take_all(&mut self.backlog);
             self.backlog.retain(|entry| !entry.work.is_abandoned());
             match self.backlog.front() {
-                None => break Ok(false),
+                None => break Ok(None),
                 Some(first) if first.since.elapsed() >= timeout => self.refuse_first(failure),
+                Some(_) if turn.is_none() => {}
                 Some(_) => {
                     thread::sleep(pause);
                     pause = (pause * 2).min(Duration::from_millis(2));
@@ -361,6 +369,9 @@ fn execute(db: &Connection, sql: &str) -> Answer<()> {
     db.prepare_cached(sql)?.execute([])?;
     Ok(())
 }
+
+/// How often a thread that waits for its turn looks whether its callers still do.
+const LOOK_AROUND: Duration = Duration::from_millis(100);
 
 /// A group ends once it fills this much of the log, so that nobody waits long for large neighbours.
 const MOST_BYTES: u64 = 32 << 20;
