@@ -329,6 +329,20 @@ async fn a_session_that_cannot_be_saved_makes_the_answer_a_500() {
 }
 
 #[tokio::test]
+async fn a_session_that_nobody_needs_may_be_unreadable() {
+    for rolling in [false, true] {
+        let backend: Arc<dyn Store> = Arc::new(MemoryStore::with_key_format(KeyFormat::Plain));
+        let mut site = Site::over(Arc::clone(&backend), |layer| layer.with_rolling(rolling));
+        let corrupt =
+            SessionStore::<u8>::builder(backend).clock(Shared(Arc::clone(&site.clock))).build().unwrap();
+        let id = corrupt.create(&1).await.unwrap().id;
+        let signed = Secrets::new(["keyboard cat"]).unwrap().sign(id.expose());
+        site.jar = Some(format!("connect.sid={signed}"));
+        assert_eq!(site.visit("/idle").await, "idle");
+    }
+}
+
+#[tokio::test]
 async fn another_name_makes_another_cookie() {
     let mut site = Site::new(|layer| layer.with_name("sid").unwrap());
     let response = site.ask("/set/one", None).await;

@@ -128,7 +128,11 @@ impl RequestSession {
     /// Keeps what became of the session. Returns the `Set-Cookie` header, if there is one to send.
     pub(super) async fn commit(&self) -> Result<Option<String>> {
         let config = &self.config;
-        let mut state = if config.rolling { self.state().await? } else { self.state.lock().await };
+        // Only what nobody has asked for can fail to be read here, and then nothing is lost.
+        if config.rolling && note_failure(self.state().await).is_none() {
+            return Ok(None);
+        }
+        let mut state = self.state.lock().await;
         if let Some(id) = &state.unread {
             note_failure(config.store.touch(id).await);
             return Ok(None);
@@ -137,14 +141,10 @@ impl RequestSession {
         let State { stored, data, rotate, .. } = &mut *state;
         match stored {
             None => config.keep_new(data, now).await,
-            Some(stored) => {
-                let changed = *rotate || data.was_without_cookie() || !data.same_data(&stored.data);
-                if changed {
-                    config.keep_changed(stored, data, *rotate, now).await
-                } else {
-                    config.keep_unchanged(stored, now).await
-                }
+            Some(stored) if *rotate || data.was_without_cookie() || !data.same_data(&stored.data) => {
+                config.keep_changed(stored, data, *rotate, now).await
             }
+            Some(stored) => config.keep_unchanged(stored, now).await,
         }
     }
 }
@@ -200,31 +200,27 @@ impl Config {
     async fn keep_changed(
         &self,
         stored: &mut Session<ExpressSession>,
-        data: &mut ExpressSession,
+        data: &ExpressSession,
         rotate: bool,
         now: Timestamp,
     ) -> Result<Option<String>> {
-        let mut before = stored.data.clone();
+        let (before, mut next) = (stored.data.clone(), data.clone());
         for _ in 0..ROUNDS {
-            data.touch(now);
-            let saved = match rotate {
-                true => self.rotate(stored, data).await?,
-                false => self.save(stored, data).await?,
-            };
-            match saved {
+            next.touch(now);
+            let saved =
+                if rotate { self.rotate(stored, &next).await } else { self.save(stored, &next).await };
+            match saved? {
                 Saved::Under(id) => {
-                    let send = rotate || self.rolling || !data.cookie().has_no_date();
-                    return send.then(|| self.set_cookie(&id, data)).transpose();
+                    let send = rotate || self.rolling || !next.cookie().has_no_date();
+                    return send.then(|| self.set_cookie(&id, &next)).transpose();
                 }
                 Saved::Gone => return Ok(None),
                 Saved::Stale => {}
             }
             // Somebody else was faster: do the same to what is there now.
             let Some(latest) = self.store.load(stored.id()).await? else { return Ok(None) };
-            let mut theirs = latest.data.clone();
-            data.replay(&before, &mut theirs);
-            before = latest.data.clone();
-            *data = theirs;
+            next = latest.data.clone();
+            data.replay(&before, &mut next);
             *stored = latest;
         }
         Err(Error::new(ErrorKind::Conflict, "others changed this session in every round; try again later")
@@ -244,10 +240,10 @@ impl Config {
         let able = self.store.capabilities();
         if !able.rotation {
             // Of several that end the old id at once, one may go on.
-            return Ok(match self.store.destroy(stored.id()).await? {
-                true => Saved::Under(self.store.create(data).await?.id),
-                false => Saved::Gone,
-            });
+            if !self.store.destroy(stored.id()).await? {
+                return Ok(Saved::Gone);
+            }
+            return Ok(Saved::Under(self.store.create(data).await?.id));
         }
         let expected = able.versions.then_some(stored.version());
         Ok(match self.store.rotate_with(stored.id(), data, expected).await? {
@@ -262,7 +258,7 @@ impl Config {
     }
 }
 
-/// A renewal that failed: the session is as it was, and lives until the expiry that it has.
+/// Of a renewal that failed: the session is as it was, and lives until the expiry that it has.
 fn note_failure<T>(renewal: Result<T, impl Display>) -> Option<T> {
     renewal.inspect_err(|error| tracing::warn!(%error, "the session's expiry was not renewed")).ok()
 }
