@@ -55,6 +55,12 @@ pub trait Backend: Send + Sync + 'static {
         Ok(false)
     }
 
+    /// Passwords and whatever else must never stand in an error, in what is printed, or in what is traced. Defaults
+    /// to none.
+    fn secrets(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Everything that the database holds for this namespace, as bytes: the rows with all their columns, or the
     /// file with its journal. The cases that look for secrets search it. Defaults to `None`; then they are not run.
     async fn raw_dump(&self, namespace: &Namespace) -> Result<Option<Vec<u8>>> {

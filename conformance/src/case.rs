@@ -5,8 +5,10 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use session_core::{Error, Gathered, Gathering, Store};
+use tokio::time::Instant;
 
 use crate::{Backend, Namespace};
 
@@ -240,8 +242,14 @@ impl Ctx {
         namespace
     }
 
-    /// Has a namespace removed after the case.
-    pub(crate) fn adopt(&self, namespace: Namespace) {
+    /// A namespace with this name, which the caller has made unique. It is removed after the case.
+    pub(crate) fn namespace_named(&self, name: impl Into<String>) -> Namespace {
+        let namespace = Namespace::from_text(name);
+        self.adopt(namespace.clone());
+        namespace
+    }
+
+    fn adopt(&self, namespace: Namespace) {
         self.shared.namespaces.lock().unwrap_or_else(PoisonError::into_inner).push(namespace);
     }
 
@@ -285,6 +293,31 @@ impl Ctx {
             handles.push(self.open(&namespace).await?);
         }
         Ok(handles)
+    }
+
+    /// Repeats a check until it holds, and ends the case if it does not in time.
+    pub(crate) async fn eventually<F>(
+        &self,
+        within: Duration,
+        what: &str,
+        mut check: impl FnMut() -> F,
+    ) -> Verdict
+    where
+        F: Future<Output = Verdict>,
+    {
+        let deadline = Instant::now() + within;
+        loop {
+            let why = match tokio::time::timeout_at(deadline, check()).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(Stop::NotRun(why))) => return not_run(why),
+                Ok(Err(Stop::Failed(why))) => why,
+                Err(_) => "there was no answer at all".to_owned(),
+            };
+            if Instant::now() >= deadline {
+                return failed(format!("{what}: not within {within:?}; at last {why}"));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Removes every namespace of the case.

@@ -73,7 +73,7 @@ impl History {
 
     fn returned(&self, world: &World, call: Call, answer: Answer, called: u64, returned: u64) {
         let now = call.now;
-        let mut add = |op, answer| {
+        let add = |op, answer| {
             self.push(Entry { call: Call { now, op }, answer, called, returned: Some(returned) });
         };
         match (&call.op, answer) {

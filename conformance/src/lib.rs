@@ -57,8 +57,10 @@
 //! starts it again on the same port and data and answers when it accepts connections.
 
 mod backend;
+mod capture;
 mod case;
 mod cases;
+mod control;
 mod fixture;
 mod history;
 mod linearize;
@@ -73,6 +75,7 @@ mod spec;
 mod workload;
 mod world;
 mod wrap;
+mod writer;
 
 pub use backend::{Availability, Backend};
 pub use case::{CaseInfo, Guarantee, Kind, Outcome};

@@ -11,7 +11,7 @@ use tokio::runtime::{Handle, Runtime};
 
 use crate::case::{Case, Ctx, Stop};
 use crate::cases::ALL;
-use crate::{Availability, Backend, CaseReport, Kind, Options, Outcome, report};
+use crate::{Availability, Backend, CaseReport, Kind, Options, Outcome, report, writer};
 
 /// A case that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -21,6 +21,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 ///
 /// The exit code is a failure if a case failed. What could not be run is shown, and is none.
 pub fn main(backends: impl IntoIterator<Item = Availability>) -> ExitCode {
+    let backends: Vec<Availability> = backends.into_iter().collect();
     let (options, rest) = match Options::from_args(env::args_os()) {
         Ok(parsed) => parsed,
         Err(why) => {
@@ -28,8 +29,6 @@ pub fn main(backends: impl IntoIterator<Item = Availability>) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let mut arguments = Arguments::from_iter(rest);
-    arguments.test_threads.get_or_insert(2);
     let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -37,6 +36,11 @@ pub fn main(backends: impl IntoIterator<Item = Availability>) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if let Some(ended) = runtime.block_on(writer::run_if_asked(&backends)) {
+        return ended;
+    }
+    let mut arguments = Arguments::from_iter(rest);
+    arguments.test_threads.get_or_insert(2);
 
     let reports = Arc::new(Mutex::new(Vec::new()));
     let gate = Arc::new(RwLock::new(()));

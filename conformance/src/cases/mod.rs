@@ -2,14 +2,21 @@
 
 mod cancel;
 mod concurrent;
+mod contained;
 mod create;
 mod death;
+mod durable;
 mod expiry;
 mod identity;
 mod models;
 mod payload;
+mod principals;
+mod purge;
 mod rotation;
+mod secrets;
+mod tables;
 mod update;
+mod waiting;
 
 use crate::CaseInfo;
 use crate::case::Case;
@@ -25,6 +32,13 @@ pub(crate) const ALL: &[&[Case]] = &[
     models::CASES,
     concurrent::CASES,
     cancel::CASES,
+    durable::CASES,
+    purge::CASES,
+    contained::CASES,
+    tables::CASES,
+    principals::CASES,
+    secrets::CASES,
+    waiting::CASES,
 ];
 
 /// Every case that there is.

@@ -1,0 +1,226 @@
+//! G11: safe purge.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use session_core::{Create, DestroyMode, Payload, Write};
+use tokio::task::JoinSet;
+
+use crate::case::{Case, Ctx, Stop, Verdict, case, ensure, ensure_eq};
+use crate::fixture::{Fixture, persist};
+
+pub(crate) const CASES: &[Case] = &[
+    case!(G11, Single, a_purge_removes_the_expired_and_nothing_else),
+    case!(G11, Single, a_purge_keeps_to_its_limit),
+    case!(G11, Concurrent, a_renewed_session_survives_a_purge),
+    case!(G11, Concurrent, several_purges_remove_each_row_once),
+    case!(G11, Concurrent, a_large_purge_in_batches_disturbs_no_writer),
+];
+
+/// A writer that waits longer than this for a purge in small batches is blocked by it.
+const BLOCKED: Duration = Duration::from_secs(5);
+
+async fn a_purge_removes_the_expired_and_nothing_else(ctx: Ctx) -> Verdict {
+    let fixture = Fixture::new(&ctx).await?;
+    let mut live = Vec::new();
+    for until in [1, 2, 1000] {
+        live.push(fixture.create(&format!("live until {until}"), "p", until).await?);
+    }
+    for until in [-1000, -1, 0] {
+        fixture.create(&format!("expired at {until}"), "p", until).await?;
+    }
+    let mut rows = 6;
+    if fixture.can.tombstones {
+        // Ended, one with time left and one without: only the second one goes.
+        for until in [0, 500] {
+            let key = fixture.create(&format!("ended, until {until}"), "p", 500).await?;
+            fixture.update(&key, "p", until.max(1), -5).await?;
+            ensure!(
+                fixture.destroy(&key, DestroyMode::Soft, -5).await?,
+                "a live session cannot be destroyed"
+            );
+        }
+        rows += 2;
+    }
+    ensure_eq!(fixture.purge(100, -1001).await?, 0, "the rows purged before any expiry");
+    ensure_eq!(fixture.purge(100, 0).await?, 3, "the rows purged");
+    ensure_eq!(fixture.purge(100, 0).await?, 0, "the rows that a second purge removes");
+    for key in &live {
+        fixture.expect_live(key, "p", 0, "a live session after a purge").await?;
+    }
+    let expected = if fixture.can.tombstones { 2 } else { 1 };
+    ensure_eq!(fixture.purge(100, 1).await?, expected, "the rows purged one unit later");
+    rows -= 3 + expected;
+    ensure_eq!(fixture.store.clear().await?, rows, "the rows that are left");
+    Ok(())
+}
+
+async fn a_purge_keeps_to_its_limit(ctx: Ctx) -> Verdict {
+    let fixture = Fixture::new(&ctx).await?;
+    for number in 0..10 {
+        fixture.create(&format!("expired {number}"), "p", 0).await?;
+        fixture.create(&format!("live {number}"), "p", 100).await?;
+    }
+    for (limit, removed) in [(1, 1), (3, 3), (4, 4), (4, 2), (4, 0)] {
+        ensure_eq!(fixture.purge(limit, 0).await?, removed, "the rows of a purge of up to {limit}");
+    }
+    for number in 0..3 {
+        fixture.create(&format!("expired again {number}"), "p", 0).await?;
+    }
+    ensure_eq!(fixture.purge(u32::MAX, 0).await?, 3, "the rows of a purge of as many as there may be");
+    ensure_eq!(fixture.store.clear().await?, 10, "the rows after purges");
+    Ok(())
+}
+
+/// Sessions are renewed in their last moment while purges take away what has expired. Whoever was told that his
+/// session is renewed must have it.
+async fn a_renewed_session_survives_a_purge(ctx: Ctx) -> Verdict {
+    const SESSIONS: usize = 6;
+    let handles = Fixture::handles(&ctx, 3).await?;
+    for round in 0..20 {
+        let mut keys = Vec::new();
+        for session in 0..SESSIONS {
+            keys.push(handles[0].create(&format!("round {round}, session {session}"), "p", 10).await?);
+        }
+        let mut callers = JoinSet::new();
+        for (session, key) in keys.iter().enumerate() {
+            let (fixture, key) = (handles[session % 2].clone(), key.clone());
+            callers.spawn(async move {
+                Ok::<_, Stop>(Some(if session % 2 == 0 {
+                    persist(|| fixture.touch(&key, 1000, 9)).await?
+                } else {
+                    let updated = persist(|| fixture.update(&key, "p", 1000, 9)).await?;
+                    updated != session_core::Updated::Gone
+                }))
+            });
+        }
+        for _ in 0..2 {
+            let fixture = handles[2].clone();
+            callers.spawn(async move {
+                persist(|| fixture.purge(100, 10)).await?;
+                Ok(None)
+            });
+        }
+        let mut renewed = 0;
+        while let Some(caller) = callers.join_next().await {
+            let outcome = caller.map_err(|panic| Stop::Failed(panic.to_string()))??;
+            renewed += usize::from(outcome == Some(true));
+        }
+        let mut live = 0;
+        for key in &keys {
+            let at_once = handles[1].load(key, 10).await?.is_some();
+            persist(|| handles[2].purge(100, 10)).await?;
+            let later = handles[0].load(key, 10).await?.is_some();
+            ensure_eq!(later, at_once, "whether a renewed session is live after another purge");
+            live += usize::from(later);
+        }
+        ensure_eq!(
+            live,
+            renewed,
+            "the sessions that are live, of those whose callers were told they are renewed"
+        );
+        handles[0].store.clear().await?;
+    }
+    Ok(())
+}
+
+/// Makes expired sessions, a thousand at a time.
+async fn fill(fixture: &Fixture, rows: u32) -> Verdict {
+    let writes: Vec<Write> = (0..rows)
+        .map(|number| {
+            Ok(Write::Create(Create {
+                key: fixture.key(&format!("expired {number}"))?,
+                payload: Payload::from("{}"),
+                expires_at: fixture.until(0),
+                principal: None,
+            }))
+        })
+        .collect::<Verdict<_>>()?;
+    for batch in writes.chunks(1000) {
+        for outcome in persist(|| fixture.store.write_many(batch, fixture.now(-1))).await? {
+            outcome?;
+        }
+    }
+    Ok(())
+}
+
+async fn several_purges_remove_each_row_once(ctx: Ctx) -> Verdict {
+    const ROWS: u32 = 400;
+    let handles = Fixture::handles(&ctx, 4).await?;
+    fill(&handles[0], ROWS).await?;
+    for number in 0..10 {
+        handles[0].create(&format!("live {number}"), "p", 100).await?;
+    }
+    let mut purges = JoinSet::new();
+    for fixture in handles.clone() {
+        purges.spawn(async move {
+            let mut removed = 0;
+            // A purge that met only rows that another one had locked is no reason to stop.
+            let mut idle = 0;
+            while idle < 3 {
+                let count = persist(|| fixture.purge(7, 0)).await?;
+                ensure!(count <= 7, "a purge of up to 7 rows removes {count}");
+                removed += count;
+                idle = if count == 0 { idle + 1 } else { 0 };
+            }
+            Ok(removed)
+        });
+    }
+    let mut removed = 0;
+    while let Some(purge) = purges.join_next().await {
+        removed += purge.map_err(|panic| Stop::Failed(panic.to_string()))??;
+    }
+    ensure_eq!(removed, u64::from(ROWS), "the rows that four purges at once say they removed");
+    ensure_eq!(handles[0].store.clear().await?, 10, "the rows that are left");
+    Ok(())
+}
+
+async fn a_large_purge_in_batches_disturbs_no_writer(ctx: Ctx) -> Verdict {
+    // A purge is not gathered: once the large number is enough.
+    let rows = if ctx.is_gathered() { 5_000 } else { 50_000 };
+    let handles = Fixture::handles(&ctx, 3).await?;
+    fill(&handles[0], rows).await?;
+    let done = Arc::new(AtomicBool::new(false));
+    let mut writers = JoinSet::new();
+    for writer in 0..4 {
+        let (fixture, done) = (handles[writer % 2].clone(), Arc::clone(&done));
+        writers.spawn(async move {
+            let (mut slowest, mut turn) = (Duration::ZERO, 0);
+            let key = fixture.create(&format!("writer {writer}"), "p", 100).await?;
+            // A few turns also beside a purge that is over before they begin.
+            while turn < 3 || !done.load(Ordering::SeqCst) {
+                turn += 1;
+                let payload = format!("turn {turn}");
+                let start = Instant::now();
+                persist(|| fixture.update(&key, &payload, 100, 0)).await?;
+                ensure!(persist(|| fixture.touch(&key, 200, 0)).await?, "a live session cannot be touched");
+                let id = format!("writer {writer}, turn {turn}");
+                let another = fixture.create(&id, "p", 100).await?;
+                slowest = slowest.max(start.elapsed());
+                fixture.expect_live(&key, &payload, 0, "a session beside a purge").await?;
+                fixture.expect_live(&another, "p", 0, "a session that was made beside a purge").await?;
+                ensure!(
+                    persist(|| fixture.destroy(&another, DestroyMode::Hard, 0)).await?,
+                    "a session that was made beside a purge is gone"
+                );
+            }
+            Ok(slowest)
+        });
+    }
+    let (mut removed, mut idle) = (0, 0);
+    while idle < 2 {
+        let count = persist(|| handles[2].purge(500, 0)).await?;
+        ensure!(count <= 500, "a purge of up to 500 rows removes {count}");
+        removed += count;
+        idle = if count == 0 { idle + 1 } else { 0 };
+    }
+    done.store(true, Ordering::SeqCst);
+    while let Some(writer) = writers.join_next().await {
+        let slowest = writer.map_err(|panic| Stop::Failed(panic.to_string()))??;
+        ensure!(slowest < BLOCKED, "three writes beside a purge in batches of 500 took {slowest:?}");
+    }
+    ensure_eq!(removed, u64::from(rows), "the rows that were purged");
+    ensure_eq!(handles[0].store.clear().await?, 4, "the rows that are left");
+    Ok(())
+}

@@ -1,0 +1,220 @@
+//! G16: bounded waiting.
+
+use std::future::Future;
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use session_core::{ErrorKind, Gathering, Result, SessionId, SessionStore, Store};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::case::{Case, Ctx, Stop, Verdict, case, ensure, ensure_eq, failed, not_run};
+use crate::control::Control;
+use crate::proxy::{Mode, Proxy};
+use crate::wrap::Watched;
+
+pub(crate) const CASES: &[Case] = &[
+    case!(G16, Single, every_operation_has_a_deadline),
+    case!(G16, Fault, a_silent_network_ends_in_unavailable),
+    case!(G16, Fault, an_exhausted_pool_ends_in_unavailable),
+    case!(G16, Fault, a_slow_network_is_no_failure),
+    case!(G16, Fault, the_handle_works_again_after_an_outage),
+    case!(G16, Fault, a_stopped_server_ends_in_unavailable).alone(),
+];
+
+const DEADLINE: Duration = Duration::from_millis(700);
+/// How much later than its deadline a call may return on a busy machine.
+const GRACE: Duration = Duration::from_secs(2);
+/// How long a handle may take to find out that the database is back: its longest back-off, and a new connection.
+const RECOVERY: Duration = Duration::from_secs(12);
+
+type Sessions = SessionStore<u64>;
+
+fn handle(store: impl Store) -> Verdict<Sessions> {
+    // Of the breaker's own cases one is below; here each call is to find out for itself.
+    let builder = SessionStore::builder(store).gathering(Gathering::OFF).deadline(DEADLINE);
+    Ok(builder.on_error(|_| session_core::Reaction::Continue).build()?)
+}
+
+/// Checks that a call that gets no answer ends in `Unavailable`, and in time.
+async fn expect_unavailable<R>(what: &str, call: impl Future<Output = Result<R>>) -> Verdict {
+    let start = Instant::now();
+    match timeout(DEADLINE + GRACE, call).await {
+        Err(_) => {
+            failed(format!("{what}: no end within {:?}, with a deadline of {DEADLINE:?}", start.elapsed()))
+        }
+        Ok(Ok(_)) => failed(format!("{what}: it succeeds, although nothing answers")),
+        Ok(Err(error)) => {
+            ensure_eq!(error.kind(), ErrorKind::Unavailable, "{what}: the kind of error ({error})");
+            Ok(())
+        }
+    }
+}
+
+/// Tries every operation at once on a database that does not answer.
+async fn expect_all_unavailable(sessions: &Sessions, id: &SessionId) -> Verdict {
+    let can = sessions.capabilities();
+    let key = sessions.key(id)?;
+    let ids = [id.clone()];
+    let (create, load, update, touch, set) = tokio::join!(
+        expect_unavailable("create", sessions.create(&1)),
+        expect_unavailable("load", sessions.load(id)),
+        expect_unavailable("update", sessions.update(id, &1, None)),
+        expect_unavailable("touch", sessions.touch(id)),
+        expect_unavailable("set", sessions.set(id, &1)),
+    );
+    let (destroy, many, list, count, purge) = tokio::join!(
+        expect_unavailable("destroy", sessions.destroy(id)),
+        expect_unavailable("destroy of several", sessions.destroy_many(&ids)),
+        expect_unavailable("list", sessions.list(None, Some(&key), NonZeroU32::MIN)),
+        expect_unavailable("count", sessions.count(None)),
+        expect_unavailable("purge", sessions.purge(NonZeroU32::MIN)),
+    );
+    let (clear, connect, doctor) = tokio::join!(
+        expect_unavailable("clear", sessions.clear()),
+        expect_unavailable("connect", sessions.connect()),
+        expect_unavailable("doctor", sessions.doctor()),
+    );
+    for verdict in
+        [create, load, update, touch, set, destroy, many, list, count, purge, clear, connect, doctor]
+    {
+        verdict?;
+    }
+    if can.versions {
+        expect_unavailable("modify", sessions.modify(id, |count| *count += 1)).await?;
+    }
+    if can.rotation {
+        expect_unavailable("rotate", sessions.rotate(id)).await?;
+    }
+    if can.principals {
+        expect_unavailable("destroy by principal", sessions.destroy_principal("ann")).await?;
+    }
+    Ok(())
+}
+
+/// In this process: a store that takes every call and answers none.
+async fn every_operation_has_a_deadline(ctx: Ctx) -> Verdict {
+    let (watched, watch) = Watched::new(ctx.store().await?);
+    let sessions = handle(watched)?;
+    let id = sessions.create(&0).await?.id;
+    watch.silence(true);
+    expect_all_unavailable(&sessions, &id).await?;
+    watch.silence(false);
+    let session = sessions.load(&id).await?;
+    ensure_eq!(session.map(|session| session.data), Some(0), "the data after calls that got no answer");
+    Ok(())
+}
+
+/// A store whose connections go through a proxy.
+async fn through_a_proxy(ctx: &Ctx) -> Verdict<(std::sync::Arc<dyn Store>, Proxy)> {
+    let Some(server) = ctx.backend().address() else { return not_run("there is no server") };
+    let namespace = ctx.namespace();
+    ctx.open(&namespace).await?;
+    let proxy = Proxy::start(server).await?;
+    let store = ctx.open_via(&namespace, Some(proxy.address())).await?;
+    Ok((store, proxy))
+}
+
+/// Checks that a handle that saw an outage works, without being opened anew.
+async fn expect_recovery(ctx: &Ctx, sessions: &Sessions) -> Verdict {
+    ctx.eventually(RECOVERY, "a handle after an outage", || async {
+        let id = sessions.create(&7).await?.id;
+        let session = sessions.load(&id).await?;
+        ensure_eq!(session.map(|session| session.data), Some(7), "a session that was made after an outage");
+        ensure!(sessions.is_connected(), "the handle says that it is not connected");
+        Ok(())
+    })
+    .await
+}
+
+async fn a_silent_network_ends_in_unavailable(ctx: Ctx) -> Verdict {
+    let (store, proxy) = through_a_proxy(&ctx).await?;
+    let sessions = handle(store)?;
+    let id = sessions.create(&0).await?.id;
+    proxy.set(Mode::BlackHole);
+    expect_all_unavailable(&sessions, &id).await?;
+    proxy.set(Mode::Pass);
+    expect_recovery(&ctx, &sessions).await
+}
+
+/// More callers than any pool has connections, none of which is answered.
+async fn an_exhausted_pool_ends_in_unavailable(ctx: Ctx) -> Verdict {
+    let (store, proxy) = through_a_proxy(&ctx).await?;
+    let sessions = handle(store)?;
+    let id = sessions.create(&0).await?.id;
+    proxy.set(Mode::BlackHole);
+    let mut callers = JoinSet::new();
+    for caller in 0..100_u32 {
+        let (sessions, id) = (sessions.clone(), id.clone());
+        callers.spawn(async move {
+            if caller % 2 == 0 {
+                expect_unavailable("one of 100 loads", sessions.load(&id)).await
+            } else {
+                expect_unavailable("one of 100 creates", sessions.create(&1)).await
+            }
+        });
+    }
+    while let Some(caller) = callers.join_next().await {
+        caller.map_err(|panic| Stop::Failed(panic.to_string()))??;
+    }
+    proxy.set(Mode::Pass);
+    expect_recovery(&ctx, &sessions).await
+}
+
+async fn a_slow_network_is_no_failure(ctx: Ctx) -> Verdict {
+    let (store, proxy) = through_a_proxy(&ctx).await?;
+    proxy.set(Mode::Delay(Duration::from_millis(15)));
+    let sessions: Sessions =
+        SessionStore::builder(store).gathering(Gathering::OFF).deadline(Duration::from_secs(20)).build()?;
+    for number in 0..5 {
+        let id = sessions.create(&number).await?.id;
+        let session = sessions.load(&id).await?;
+        ensure_eq!(session.map(|session| session.data), Some(number), "a session over a slow network");
+        ensure!(sessions.destroy(&id).await?, "a live session cannot be destroyed over a slow network");
+    }
+    Ok(())
+}
+
+/// With the breaker: calls are refused while the database is not there, and let through when it is back.
+async fn the_handle_works_again_after_an_outage(ctx: Ctx) -> Verdict {
+    let (store, proxy) = through_a_proxy(&ctx).await?;
+    let sessions: Sessions =
+        SessionStore::builder(store).gathering(Gathering::OFF).deadline(DEADLINE).build()?;
+    let id = sessions.create(&7).await?.id;
+    for round in 0..2 {
+        proxy.set(if round == 0 { Mode::Refuse } else { Mode::BlackHole });
+        proxy.cut();
+        ctx.eventually(Duration::from_secs(15), "the end of the connection", || async {
+            let loaded = sessions.load(&id).await;
+            ensure!(loaded.is_err(), "a load succeeds although the network is gone");
+            ensure!(!sessions.is_connected(), "the handle says that it is connected");
+            Ok(())
+        })
+        .await?;
+        // Refused at once now, or after one probe of a second.
+        let start = Instant::now();
+        let refused = sessions.load(&id).await;
+        ensure!(refused.is_err(), "a load succeeds although the network is gone");
+        ensure!(start.elapsed() < DEADLINE + GRACE, "a call while disconnected takes {:?}", start.elapsed());
+        proxy.set(Mode::Pass);
+        expect_recovery(&ctx, &sessions).await?;
+        let session = sessions.load(&id).await?;
+        ensure_eq!(session.map(|session| session.data), Some(7), "a session from before the outage");
+    }
+    Ok(())
+}
+
+async fn a_stopped_server_ends_in_unavailable(ctx: Ctx) -> Verdict {
+    let control = Control::from_env()?;
+    if ctx.backend().address().is_none() {
+        return not_run("there is no server");
+    }
+    let sessions = handle(ctx.store().await?)?;
+    let id = sessions.create(&0).await?.id;
+    control.pause().await?;
+    let verdict = expect_all_unavailable(&sessions, &id).await;
+    // Whatever went wrong, the others need the server.
+    control.resume().await?;
+    verdict?;
+    expect_recovery(&ctx, &sessions).await
+}
