@@ -3,6 +3,7 @@
 //! One file a command, each with a `run`. A new command is a module and a line in [`COMMANDS`]. Runs on Linux, other
 //! Unixes and macOS; it depends on none of the workspace's crates, so that it works while they do not compile.
 
+mod bench;
 mod ci;
 mod cleanup;
 mod conformance;
@@ -23,6 +24,7 @@ struct Command {
 }
 
 const COMMANDS: &[Command] = &[
+    Command { name: "bench", about: "measure this project's store beside its peers and the bare drivers", run: bench::run },
     Command { name: "ci", about: "check everything that needs no database server", run: ci::run },
     Command {
         name: "conformance",

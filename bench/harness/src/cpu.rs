@@ -1,0 +1,11 @@
+//! The processor time that this process has used.
+
+/// Seconds in user and kernel mode since the start; 0 where there is no `/proc`.
+pub(crate) fn seconds() -> f64 {
+    let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else { return 0.0 };
+    // The name, in parentheses, may hold anything; utime and stime are the 12th and 13th field behind it.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+    let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
+    // USER_HZ is 100 on every Linux.
+    (ticks(11) + ticks(12)) / 100.0
+}

@@ -1,0 +1,28 @@
+//! The benchmark's subjects that share this project's versions of the drivers: session-store, with and without
+//! gathering, and the bare drivers.
+
+mod bare;
+mod pool;
+mod store;
+
+use harness::{Orders, Result};
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let orders = Orders::from_env()?;
+    match (orders.subject.as_str(), orders.backend.as_str()) {
+        #[cfg(feature = "sqlite")]
+        ("session-store" | "one-by-one", "sqlite") => store::sqlite(&orders).await,
+        #[cfg(feature = "postgres")]
+        ("session-store" | "one-by-one", "postgres") => store::postgres(&orders).await,
+        #[cfg(feature = "mysql")]
+        ("session-store" | "one-by-one", "mysql") => store::mysql(&orders).await,
+        #[cfg(feature = "sqlite")]
+        ("bare", "sqlite") => bare::sqlite::run(&orders).await,
+        #[cfg(feature = "postgres")]
+        ("bare", "postgres") => bare::postgres::run(&orders).await,
+        #[cfg(feature = "mysql")]
+        ("bare", "mysql") => bare::mysql::run(&orders).await,
+        (subject, backend) => Err(format!("there is no {subject} on {backend}").into()),
+    }
+}

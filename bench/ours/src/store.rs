@@ -1,0 +1,129 @@
+//! This project's store, through the handle that applications use, with its defaults.
+//!
+//! One option is not the default: a destroyed session's row is deleted, as the peers do it, and not kept as a
+//! tombstone.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use harness::{Data, Orders, Result, Subject, serve};
+use session_core::{DestroyMode, Gathering, SessionId, SessionStore, Store, TableName, TimeToLive};
+
+struct Handles {
+    live: SessionStore<Data>,
+    /// The same table, with sessions that are dead from the start.
+    expired: SessionStore<Data>,
+}
+
+#[cfg(feature = "sqlite")]
+pub(crate) async fn sqlite(orders: &Orders) -> Result<()> {
+    let mut builder =
+        session_sqlite::SqliteStore::builder(format!("{}/{}.sqlite", orders.url, orders.table))
+            .table(TableName::new(orders.table.as_str())?);
+    if orders.subject == "one-by-one" {
+        builder = builder.group_limit(std::num::NonZeroUsize::MIN);
+    }
+    let store = builder.open()?;
+    store.create_table().await?;
+    let group = if orders.subject == "one-by-one" { ", one write a transaction" } else { "" };
+    run(store, orders, &format!("defaults (WAL, synchronous=FULL){group}")).await
+}
+
+#[cfg(feature = "postgres")]
+pub(crate) async fn postgres(orders: &Orders) -> Result<()> {
+    let store = session_diesel::PostgresStore::builder()
+        .url(&orders.url)
+        .pool_size(usize::try_from(orders.pool)?)
+        .table(TableName::new(orders.table.as_str())?)
+        .build()?;
+    store.create_table().await?;
+    run(store, orders, &format!("pool of {}", orders.pool)).await
+}
+
+#[cfg(feature = "mysql")]
+pub(crate) async fn mysql(orders: &Orders) -> Result<()> {
+    let store = session_diesel::MySqlStore::builder()
+        .url(&orders.url)
+        .pool_size(usize::try_from(orders.pool)?)
+        .table(TableName::new(orders.table.as_str())?)
+        .build()?;
+    store.create_table().await?;
+    run(store, orders, &format!("pool of {}", orders.pool)).await
+}
+
+async fn run(store: impl Store + Clone, orders: &Orders, settings: &str) -> Result<()> {
+    let gathering = gathering(&store, orders);
+    let handle = |time_to_live| {
+        SessionStore::<Data>::builder(store.clone())
+            .time_to_live(time_to_live)
+            .destroy_mode(DestroyMode::Hard)
+            .gathering(gathering)
+            .build()
+    };
+    let handles = Handles {
+        live: handle(TimeToLive::default())?,
+        expired: handle(TimeToLive::per_session(|_, _| Some(Duration::ZERO)))?,
+    };
+    let lanes = match gathering {
+        Gathering::OFF => "gathering off".to_owned(),
+        Gathering { read_lanes, write_lanes, max_batch, .. } => {
+            format!("{read_lanes} read and {write_lanes} write lanes, up to {max_batch} a batch")
+        }
+    };
+    serve(handles, &format!("{settings}, {lanes}, rows deleted at destroy")).await
+}
+
+/// What the backend recommends, unless told otherwise: to find the best, `BENCH_LANES=READ,WRITE,BATCH`.
+fn gathering(store: &impl Store, orders: &Orders) -> Gathering {
+    if orders.subject == "one-by-one" {
+        return Gathering::OFF;
+    }
+    let recommended = store.gathering();
+    let Ok(lanes) = std::env::var("BENCH_LANES") else { return recommended };
+    let numbers: Vec<usize> = lanes.split(',').filter_map(|number| number.parse().ok()).collect();
+    match numbers[..] {
+        [read_lanes, write_lanes, max_batch] => {
+            Gathering { read_lanes, write_lanes, max_batch, max_bytes: 4 << 20 }
+        }
+        _ => recommended,
+    }
+}
+
+impl Subject for Handles {
+    type Id = SessionId;
+    type Draft = Data;
+
+    fn draft(&self, data: Data) -> Data {
+        data
+    }
+
+    async fn create(&self, draft: &mut Data, expired: bool) -> Result<SessionId> {
+        let handle = if expired { &self.expired } else { &self.live };
+        Ok(handle.create(draft).await?.id)
+    }
+
+    async fn load(&self, id: &SessionId) -> Result<bool> {
+        Ok(std::hint::black_box(self.live.load(id).await?).is_some())
+    }
+
+    async fn save(&self, id: &SessionId, draft: &mut Data) -> Result<()> {
+        self.live.update(id, draft, None).await?;
+        Ok(())
+    }
+
+    async fn touch(&self, id: &SessionId, _: &mut Data) -> Result<()> {
+        self.live.touch(id).await?;
+        Ok(())
+    }
+
+    async fn destroy(&self, id: &SessionId) -> Result<()> {
+        self.live.destroy(id).await?;
+        Ok(())
+    }
+
+    async fn purge(&self) -> Result<()> {
+        let limit = NonZeroU32::new(1_000).ok_or("no limit")?;
+        while self.live.purge(limit).await? == u64::from(limit.get()) {}
+        Ok(())
+    }
+}
