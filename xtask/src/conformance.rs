@@ -137,8 +137,8 @@ fn judge(backend: Backend, mut proof: Proof, options: &Options) -> Proof {
     };
     if proof.end == End::Ran && !proof.ran_something() {
         let why = proof.runs.iter().flat_map(|run| &run.cases).find_map(|case| match &case.outcome {
-            report::Outcome::NotRun(why) => Some(why.as_str()),
-            _ => None,
+            report::Outcome::NotRun(why) | report::Outcome::Inapplicable(why) => Some(why.as_str()),
+            report::Outcome::Passed | report::Outcome::Failed(_) => None,
         });
         let nothing_fits = "no case's name contains the filter";
         proof.end = End::NotRun(why.unwrap_or(nothing_fits).to_owned());

@@ -24,7 +24,11 @@ struct Command {
 }
 
 const COMMANDS: &[Command] = &[
-    Command { name: "bench", about: "measure this project's store beside its peers and the bare drivers", run: bench::run },
+    Command {
+        name: "bench",
+        about: "measure this project's store beside its peers and the bare drivers",
+        run: bench::run,
+    },
     Command { name: "ci", about: "check everything that needs no database server", run: ci::run },
     Command {
         name: "conformance",

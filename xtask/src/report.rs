@@ -92,7 +92,10 @@ pub(crate) struct Case {
 pub(crate) enum Outcome {
     Passed,
     Failed(String),
+    /// It could not be tried here, and could be elsewhere.
     NotRun(String),
+    /// There is nothing to try: the backend makes no such promise.
+    Inapplicable(String),
 }
 
 /// How many cases ended how.
@@ -101,6 +104,7 @@ pub(crate) struct Counts {
     pub(crate) passed: usize,
     pub(crate) failed: usize,
     pub(crate) not_run: usize,
+    pub(crate) inapplicable: usize,
 }
 
 /// What is known about one guarantee of one backend.
@@ -121,6 +125,7 @@ impl Counts {
                 Outcome::Passed => counts.passed += 1,
                 Outcome::Failed(_) => counts.failed += 1,
                 Outcome::NotRun(_) => counts.not_run += 1,
+                Outcome::Inapplicable(_) => counts.inapplicable += 1,
             }
         }
         counts
@@ -151,16 +156,20 @@ impl Proof {
 
     /// Whether at least one case passed or failed.
     pub(crate) fn ran_something(&self) -> bool {
-        self.cases().any(|case| !matches!(case.outcome, Outcome::NotRun(_)))
+        self.cases().any(|case| matches!(case.outcome, Outcome::Passed | Outcome::Failed(_)))
     }
 
-    /// The cases that were not run although the backend was, by reason.
-    fn omissions(&self) -> BTreeMap<&str, BTreeMap<&str, usize>> {
-        let mut reasons: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
+    /// The cases that were not run although the backend was, with those that do not apply: how many of which guarantee,
+    /// by reason.
+    fn omissions(&self) -> BTreeMap<(bool, &str), BTreeMap<&str, usize>> {
+        let mut reasons: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
         for case in self.cases() {
-            if let Outcome::NotRun(why) = &case.outcome {
-                *reasons.entry(why).or_default().entry(&case.guarantee).or_default() += 1;
-            }
+            let reason = match &case.outcome {
+                Outcome::NotRun(why) => (false, why.as_str()),
+                Outcome::Inapplicable(why) => (true, why.as_str()),
+                Outcome::Passed | Outcome::Failed(_) => continue,
+            };
+            *reasons.entry(reason).or_default().entry(case.guarantee.as_str()).or_default() += 1;
         }
         reasons
     }
@@ -175,6 +184,7 @@ impl Report {
             totals.passed += counts.passed;
             totals.failed += counts.failed + usize::from(matches!(proof.end, End::Broken(_)));
             totals.not_run += counts.not_run;
+            totals.inapplicable += counts.inapplicable;
         }
         totals
     }
@@ -244,6 +254,7 @@ fn parse_case(case: &Value) -> Result<Case> {
     let outcome = match case["outcome"].as_str() {
         Some("passed") => Outcome::Passed,
         Some("failed") => Outcome::Failed(why()),
+        Some("not_run") if is_inapplicable(&why()) => Outcome::Inapplicable(why()),
         Some("not_run") => Outcome::NotRun(why()),
         other => anyhow::bail!("an outcome that nobody knows: {other:?}"),
     };
@@ -254,6 +265,11 @@ fn parse_case(case: &Value) -> Result<Case> {
         outcome,
         seconds: case["seconds"].as_f64().unwrap_or_default(),
     })
+}
+
+/// The suite's reasons that speak of what the backend is, not of what was missing here.
+fn is_inapplicable(why: &str) -> bool {
+    ["this table ", "this backend is not ", "there is no server"].iter().any(|start| why.starts_with(start))
 }
 
 fn text(value: &Value, key: &str) -> Result<String> {
@@ -293,9 +309,9 @@ mod tests {
                                 "G3",
                                 Outcome::Failed("expected <Gone> & got \"Saved\"".to_owned()),
                             ),
-                            case("kill", "G10", Outcome::NotRun("memory forgets".to_owned())),
+                            case("kill", "G10", Outcome::Inapplicable("memory forgets".to_owned())),
                             case("pages", "G14", Outcome::Passed),
-                            case("crash", "G14", Outcome::NotRun("memory forgets".to_owned())),
+                            case("crash", "G14", Outcome::NotRun("no server control".to_owned())),
                         ],
                     }],
                     took: Duration::from_secs(80),
@@ -331,7 +347,7 @@ mod tests {
 
     #[test]
     fn a_broken_backend_counts_as_a_failure() {
-        assert_eq!(sample().totals(), Counts { passed: 2, failed: 2, not_run: 2 });
+        assert_eq!(sample().totals(), Counts { passed: 2, failed: 2, not_run: 1, inapplicable: 1 });
     }
 
     #[test]
@@ -344,10 +360,12 @@ mod tests {
     fn the_suites_report_is_read() {
         let text = r#"{"runs":[{"backend":"memory","variant":"native","seed":1,"cases":[
             {"case":"a","guarantee":"G4","kind":"single","outcome":"passed","why":null,"seconds":0.5},
-            {"case":"b","guarantee":"G4","kind":"fault","outcome":"not_run","why":"no server","seconds":0}]}]}"#;
+            {"case":"b","guarantee":"G4","kind":"fault","outcome":"not_run","why":"no server control","seconds":0},
+            {"case":"c","guarantee":"G3","kind":"single","outcome":"not_run","why":"this table cannot rotate","seconds":0}]}]}"#;
         let runs = parse_runs(text).expect("it is well-formed");
         assert_eq!(runs[0].variant, "native");
-        assert_eq!(runs[0].cases[1].outcome, Outcome::NotRun("no server".to_owned()));
+        assert_eq!(runs[0].cases[1].outcome, Outcome::NotRun("no server control".to_owned()));
+        assert_eq!(runs[0].cases[2].outcome, Outcome::Inapplicable("this table cannot rotate".to_owned()));
         assert!(parse_runs("{}").is_err());
     }
 }

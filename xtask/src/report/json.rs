@@ -17,6 +17,7 @@ pub(super) fn render(report: &Report) -> String {
         "passed": totals.passed,
         "failed": totals.failed,
         "not_run": totals.not_run,
+        "not_applicable": totals.inapplicable,
         "backends": report.backends.iter().map(backend).collect::<Vec<_>>(),
     });
     format!("{value:#}\n")
@@ -59,6 +60,7 @@ fn case(case: &Case) -> Value {
         Outcome::Passed => ("passed", None),
         Outcome::Failed(why) => ("failed", Some(why)),
         Outcome::NotRun(why) => ("not_run", Some(why)),
+        Outcome::Inapplicable(why) => ("not_applicable", Some(why)),
     };
     json!({
         "case": case.name,

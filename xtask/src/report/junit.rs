@@ -10,9 +10,9 @@ pub(super) fn render(report: &Report) -> String {
     let _ = writeln!(
         xml,
         "<testsuites name=\"conformance\" tests=\"{}\" failures=\"{}\" skipped=\"{}\" time=\"{:.3}\">",
-        totals.passed + totals.failed + totals.not_run,
+        totals.passed + totals.failed + totals.not_run + totals.inapplicable,
         totals.failed,
-        totals.not_run,
+        totals.not_run + totals.inapplicable,
         report.took.as_secs_f64(),
     );
     for proof in &report.backends {
@@ -32,7 +32,7 @@ fn suites(xml: &mut String, proof: &Proof) {
             escape(&name),
             run.cases.len(),
             count(|outcome| matches!(outcome, Outcome::Failed(_))),
-            count(|outcome| matches!(outcome, Outcome::NotRun(_))),
+            count(|outcome| matches!(outcome, Outcome::NotRun(_) | Outcome::Inapplicable(_))),
             run.cases.iter().map(|case| case.seconds).sum::<f64>(),
         );
         for case in &run.cases {
@@ -67,7 +67,9 @@ fn test(xml: &mut String, suite: &str, case: &Case) {
     );
     let _ = match &case.outcome {
         Outcome::Passed => writeln!(xml, "/>"),
-        Outcome::NotRun(why) => writeln!(xml, "><skipped message=\"{}\"/></testcase>", escape(why)),
+        Outcome::NotRun(why) | Outcome::Inapplicable(why) => {
+            writeln!(xml, "><skipped message=\"{}\"/></testcase>", escape(why))
+        }
         Outcome::Failed(why) => {
             let first = why.lines().next().unwrap_or_default();
             writeln!(xml, "><failure message=\"{}\">{}</failure></testcase>", escape(first), escape(why))

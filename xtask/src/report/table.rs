@@ -1,6 +1,6 @@
 //! The report on the terminal: a table of backends and guarantees, and why something is not proven.
 
-use super::{End, GUARANTEES, Outcome, Proof, Report, Verdict, human};
+use super::{Counts, End, GUARANTEES, Outcome, Proof, Report, Verdict, human};
 use crate::terminal::{Paint, paint, say};
 
 /// Prints the table with its notes.
@@ -17,11 +17,14 @@ fn render(report: &Report) -> Vec<String> {
     for (guarantee, _) in GUARANTEES {
         head.push_str(&format!(" {guarantee:>4}"));
     }
-    head.push_str("   passed failed not run   time");
+    head.push_str("   passed failed not run  n/a   time");
     let mut lines = vec![paint(Paint::Bold, &head)];
     lines.extend(report.backends.iter().map(|proof| row(proof, name_width)));
     lines.push(String::new());
-    lines.push(paint(Paint::Dim, "ok: proven   part: what could run is proven   FAIL: failed   -: not run"));
+    lines.push(paint(
+        Paint::Dim,
+        "ok: proven   part: proven as far as it could run   FAIL: failed   -: not run   n/a: does not apply",
+    ));
     lines.extend(report.backends.iter().flat_map(notes));
     lines
 }
@@ -39,7 +42,8 @@ fn row(proof: &Proof, name_width: usize) -> String {
         line.push_str(&paint(colour, &format!(" {word:>4}")));
     }
     let counts = proof.counts();
-    line.push_str(&format!("   {:>6} {:>6} {:>7}   ", counts.passed, counts.failed, counts.not_run));
+    let Counts { passed, failed, not_run, inapplicable } = counts;
+    line.push_str(&format!("   {passed:>6} {failed:>6} {not_run:>7} {inapplicable:>4}   "));
     line.push_str(&match proof.end {
         End::Ran => human(proof.took),
         End::NotRun(_) => paint(Paint::Yellow, "not run"),
@@ -72,12 +76,13 @@ fn notes(proof: &Proof) -> Vec<String> {
             }
         }
     }
-    for (why, guarantees) in proof.omissions() {
+    for ((inapplicable, why), guarantees) in proof.omissions() {
         let cases: usize = guarantees.values().sum();
         let mut names: Vec<_> = guarantees.into_keys().collect();
         names.sort_by_key(|name| name[1..].parse::<u32>().unwrap_or(u32::MAX));
         let noun = if cases == 1 { "case" } else { "cases" };
-        lines.push(format!("  not run: {cases} {noun} of {}: {why}", names.join(", ")));
+        let what = if inapplicable { "n/a" } else { "not run" };
+        lines.push(format!("  {what}: {cases} {noun} of {}: {why}", names.join(", ")));
     }
     // A backend about which there is nothing to say beyond its row.
     if lines.len() == 2 && proof.server.is_none() && proof.end == End::Ran { Vec::new() } else { lines }
@@ -102,8 +107,8 @@ mod tests {
         for reason in [
             "FAIL G3 late_update (native)",
             "expected <Gone>",
-            "2 cases of G10, G14: memory forgets",
-            "no server",
+            "n/a: 1 case of G10: memory forgets",
+            "not run: 1 case of G14: no server control",
         ] {
             assert!(text.contains(reason), "{reason} in:\n{text}");
         }
