@@ -47,7 +47,8 @@ impl Manager {
         for _ in 0..=MAX_REDIRECTS {
             stream.set_nodelay(true)?;
             let socket = Arc::new(stream);
-            match Client::connect(config.clone(), Socket(Arc::clone(&socket))).await {
+            // On the heap, as tiberius's future is larger than a good part of a thread's stack.
+            match Box::pin(Client::connect(config.clone(), Socket(Arc::clone(&socket)))).await {
                 Err(tiberius::error::Error::Routing { host, port }) => {
                     // Azure names the host with an instance that is of no use to anybody outside.
                     let host = host.split('\\').next().unwrap_or_default();
@@ -68,7 +69,7 @@ impl managed::Manager for Manager {
     type Error = tiberius::error::Error;
 
     async fn create(&self) -> Result<Connection, tiberius::error::Error> {
-        self.open().await
+        Box::pin(self.open()).await
     }
 
     async fn recycle(

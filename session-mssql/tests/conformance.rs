@@ -5,28 +5,34 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use conformance::{Availability, Backend, Namespace};
-use session_core::{KeyFormat, Result, SessionKey, Store, TableName};
-use session_mssql::tiberius::Config;
-use session_mssql::{Manager, MssqlStore, Pool};
+use session_core::{Error, ErrorKind, KeyFormat, Result, SessionKey, Store, TableName};
+use session_mssql::MssqlStore;
+use session_mssql::tiberius::{self, Client, ColumnData, Config, Row, ToSql};
+use tokio::net::TcpStream;
+use tokio_util::compat::TokioAsyncWriteCompatExt as _;
 
-struct Mssql {
+const URL: &str = "SESSION_STORE_MSSQL_URL";
+
+fn main() -> ExitCode {
+    conformance::main([
+        Availability::from_env("mssql", "native", URL, |url| Native::new(&url, KeyFormat::Hashed)),
+        Availability::from_env("mssql", "native, plain ids", URL, |url| Native::new(&url, KeyFormat::Plain)),
+    ])
+}
+
+struct Native {
     config: Config,
     format: KeyFormat,
 }
 
-impl Mssql {
-    fn new(ado_string: &str, format: KeyFormat) -> Mssql {
-        let config = Config::from_ado_string(ado_string).expect("SESSION_STORE_MSSQL_URL is an ADO.NET string");
-        Mssql { config, format }
-    }
-
-    fn pool(&self) -> Result<Pool> {
-        MssqlStore::builder().config(self.config.clone()).build().map(|store| store.pool().clone())
+impl Native {
+    fn new(ado_string: &str, format: KeyFormat) -> Native {
+        Native { config: Config::from_ado_string(ado_string).expect("an ADO.NET connection string"), format }
     }
 }
 
 #[async_trait::async_trait]
-impl Backend for Mssql {
+impl Backend for Native {
     fn name(&self) -> String {
         "mssql".to_owned()
     }
@@ -34,18 +40,13 @@ impl Backend for Mssql {
     fn variant(&self) -> String {
         match self.format {
             KeyFormat::Hashed => "native".to_owned(),
-            KeyFormat::Plain => "native with plain ids".to_owned(),
+            KeyFormat::Plain => "native, plain ids".to_owned(),
         }
     }
 
     async fn open(&self, namespace: &Namespace, via: Option<SocketAddr>) -> Result<Arc<dyn Store>> {
-        let mut config = self.config.clone();
-        if let Some(proxy) = via {
-            config.host(proxy.ip());
-            config.port(proxy.port());
-        }
         let store = MssqlStore::builder()
-            .config(config)
+            .config(through(&self.config, via))
             .pool_size(4)
             .table(TableName::new(namespace.as_str())?)
             .key_format(self.format)
@@ -55,7 +56,7 @@ impl Backend for Mssql {
     }
 
     async fn remove(&self, namespace: &Namespace) -> Result<()> {
-        Ok(())
+        drop_table(&self.config, namespace).await
     }
 
     fn address(&self) -> Option<SocketAddr> {
@@ -65,12 +66,63 @@ impl Backend for Mssql {
     fn durable(&self) -> bool {
         true
     }
+
+    async fn corrupt(&self, namespace: &Namespace, key: &SessionKey) -> Result<bool> {
+        // No principal is empty.
+        let sql = match self.format {
+            KeyFormat::Hashed => format!("UPDATE [{namespace}] SET [principal] = N'' WHERE [key] = CAST(@P1 AS binary(32))"),
+            KeyFormat::Plain => format!("UPDATE [{namespace}] SET [principal] = N'' WHERE [key] = @P1"),
+        };
+        let bytes = key.as_bytes();
+        let text = key.as_text().unwrap_or_default();
+        let param: &dyn ToSql = match self.format {
+            KeyFormat::Hashed => &bytes,
+            KeyFormat::Plain => &text,
+        };
+        sql_of_our_own(&self.config, &sql, &[param]).await.map(|_| true)
+    }
+
+    async fn raw_dump(&self, namespace: &Namespace) -> Result<Option<Vec<u8>>> {
+        dump(&self.config, namespace).await.map(Some)
+    }
 }
 
-fn main() -> ExitCode {
-    const URL: &str = "SESSION_STORE_MSSQL_URL";
-    conformance::main([
-        Availability::from_env("mssql", "native", URL, |url| Mssql::new(&url, KeyFormat::Hashed)),
-        Availability::from_env("mssql", "native with plain ids", URL, |url| Mssql::new(&url, KeyFormat::Plain)),
-    ])
+fn through(config: &Config, via: Option<SocketAddr>) -> Config {
+    let mut config = config.clone();
+    if let Some(proxy) = via {
+        config.host(proxy.ip());
+        config.port(proxy.port());
+    }
+    config
+}
+
+async fn drop_table(config: &Config, namespace: &Namespace) -> Result<()> {
+    sql_of_our_own(config, &format!("DROP TABLE IF EXISTS [{namespace}]"), &[]).await.map(drop)
+}
+
+async fn dump(config: &Config, namespace: &Namespace) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for row in sql_of_our_own(config, &format!("SELECT * FROM [{namespace}]"), &[]).await? {
+        for cell in row {
+            match cell {
+                ColumnData::String(Some(text)) => bytes.extend_from_slice(text.as_bytes()),
+                ColumnData::Binary(Some(binary)) => bytes.extend_from_slice(&binary),
+                other => bytes.extend_from_slice(format!("{other:?}").as_bytes()),
+            }
+            bytes.push(b'\n');
+        }
+    }
+    Ok(bytes)
+}
+
+/// A statement that goes past the store.
+async fn sql_of_our_own(config: &Config, sql: &str, params: &[&dyn ToSql]) -> Result<Vec<Row>> {
+    let run = async {
+        let tcp = TcpStream::connect(config.get_addr()).await?;
+        let mut client = Box::pin(Client::connect(config.clone(), tcp.compat_write())).await?;
+        client.query(sql, params).await?.into_first_result().await
+    };
+    run.await.map_err(|error: tiberius::error::Error| {
+        Error::new(ErrorKind::Backend, "a statement of the suite failed").with_source(error)
+    })
 }

@@ -5,11 +5,10 @@ use std::env;
 use std::num::NonZeroU32;
 use std::process::{self, ExitCode};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
 use session_core::{
-    Create, Created, Destroy, DestroyMode, KeyFormat, Payload, Principal, Record, Rotate, Rotated, SessionId,
+    Create, Created, Destroy, DestroyMode, KeyFormat, Payload, Principal, Rotate, Rotated, SessionId,
     SessionKey, Store, TableName, Timestamp, Touch, Update, Updated, Version, Write, Written,
 };
 use session_mssql::MssqlStore;
