@@ -181,7 +181,8 @@ impl Leftover {
             Self::Process { pid, signal } => stop(*pid, *signal),
             Self::Container { engine, name } => {
                 let remove = ["rm", "--force", "--volumes", name];
-                let _ = process::answer(Command::new(engine).args(remove), Duration::from_secs(60));
+                let limit = Duration::from_secs(60);
+                let _ = process::answer_unrecorded(Command::new(engine).args(remove), limit);
             }
         }
     }

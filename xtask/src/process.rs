@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{self, Signal};
 use nix::unistd::{Pid, User};
 
-use crate::terminal;
+use crate::{cleanup, terminal};
 
 /// How long something that was polled in vain waits until it is asked again.
 pub(crate) const POLL: Duration = Duration::from_millis(50);
@@ -79,19 +79,29 @@ pub(crate) fn answer(command: &mut Command, deadline: Duration) -> Result<Ended>
 }
 
 fn answer_to(input: &str, command: &mut Command, deadline: Duration) -> Result<Ended> {
-    let name = line(command);
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("`{name}` cannot be started"))?;
+    let (child, guard) = cleanup::spawn(piped(command), Signal::SIGTERM)?;
+    let ended = converse(child, input, &line(command), deadline);
+    guard.release();
+    ended
+}
+
+/// The same for those who clean up, and must not wait for the ledger.
+pub(crate) fn answer_unrecorded(command: &mut Command, deadline: Duration) -> Result<Ended> {
+    let child = piped(command).spawn().with_context(|| format!("`{}` cannot be started", line(command)))?;
+    converse(child, "", &line(command), deadline)
+}
+
+fn piped(command: &mut Command) -> &mut Command {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped())
+}
+
+fn converse(mut child: Child, input: &str, name: &str, deadline: Duration) -> Result<Ended> {
+    let output = drain(child.stdout.take());
+    let errors = drain(child.stderr.take());
     if let Some(mut stdin) = child.stdin.take() {
         // A program that does not read it all says why in its exit code.
         let _ = stdin.write_all(input.as_bytes());
     }
-    let output = drain(child.stdout.take());
-    let errors = drain(child.stderr.take());
     let end = Instant::now() + deadline;
     let status = loop {
         if let Some(status) = child.try_wait()? {
@@ -262,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_program_that_does_not_answer_is_killed() {
-        let error = answer(Command::new("sleep").arg("300"), Duration::from_millis(100)).err();
+        let error = answer_unrecorded(Command::new("sleep").arg("300"), Duration::from_millis(100)).err();
         assert!(error.expect("an error").to_string().contains("did not end"));
     }
 
