@@ -112,7 +112,7 @@ pub struct Modified<R> {
     pub expires_at: Timestamp,
 }
 
-/// The outcome of [`SessionStore::set`](crate::SessionStore::set).
+/// The outcome of [`SessionStore::set`](crate::SessionStore::set). Exhaustive, as each one asks for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetOutcome {
     /// There was no such id; there is now.
@@ -123,10 +123,11 @@ pub enum SetOutcome {
     Gone,
 }
 
-/// The outcome of [`SessionStore::touch`](crate::SessionStore::touch).
+/// The outcome of [`SessionStore::touch`](crate::SessionStore::touch). Exhaustive, as each one asks for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Touched {
-    /// The session dies then, if nothing moves that again.
+    /// It was written, and the session dies then, if nothing moves that again. At the end of its
+    /// [maximum lifetime](crate::SessionStoreBuilder::max_lifetime) that may be now or in the past: then it is dead.
     Moved(Timestamp),
     /// The expiry would have moved by less than the throttle asks for; it stays, and nothing was written.
     Throttled(Timestamp),
@@ -134,7 +135,8 @@ pub enum Touched {
     Gone,
 }
 
-/// The outcome of [`SessionStore::rotate_with`](crate::SessionStore::rotate_with).
+/// The outcome of [`SessionStore::rotate_with`](crate::SessionStore::rotate_with). Exhaustive, as each one asks for an
+/// answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RotateOutcome {
     /// The session lives under this id alone.

@@ -264,9 +264,19 @@ fn every_future_of_a_handle_can_be_spawned() {
         store.refresh(&mut session).await?;
         store.rotate(&id).await?;
         store.rotate_with(&id, &visit(0), None).await?;
+        store.update(&id, &visit(0), None).await?;
+        store.touch(&id).await?;
+        store.destroy(&id).await?;
+        store.destroy_key(&store.key(&id)?).await?;
+        store.destroy_others("ann", &id).await?;
+        store.create_with_id(&id, &visit(0)).await?;
         store.destroy_many(&[id]).await?;
         store.destroy_principal("ann").await?;
         store.list(None, None, rows(1)).await?;
+        store.count(None).await?;
+        store.purge(rows(1)).await?;
+        store.clear().await?;
+        store.sweeper().start().stop().await;
         store.doctor().await?;
         Result::<()>::Ok(())
     });
