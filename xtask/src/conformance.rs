@@ -13,6 +13,7 @@ use anyhow::Result;
 use crate::report::{self, End, Proof, Report};
 use crate::server::{self, Kind, Opened};
 use crate::{process, tally, terminal, workspace};
+pub(crate) use build::TESTS;
 use build::{Program, Programs};
 use options::Options;
 
@@ -155,7 +156,7 @@ fn prove(backend: Backend, options: &Options, programs: &Programs) -> Proof {
     let mut proof = match programs.get(&backend) {
         Some(Ok(program)) => prove_with(backend, program, options),
         Some(Err(why)) => nothing(backend, None, End::Broken(why.clone())),
-        None => nothing(backend, None, End::NotRun("it has no tests/conformance.rs".to_owned())),
+        None => nothing(backend, None, End::NotRun("it has no test that runs the suite".to_owned())),
     };
     proof.took = start.elapsed();
     match &proof.end {

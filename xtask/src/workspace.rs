@@ -35,18 +35,29 @@ pub(crate) struct Metadata(Value);
 #[derive(Clone, Debug)]
 pub(crate) struct Package {
     pub(crate) name: String,
+    /// What cargo's messages call it.
+    pub(crate) id: String,
     pub(crate) version: String,
+    pub(crate) folder: PathBuf,
     pub(crate) licence: Option<String>,
     pub(crate) features: Vec<String>,
-    pub(crate) has_library: bool,
-    /// The names of its integration tests.
-    pub(crate) tests: Vec<String>,
+    /// Kind and name of each library, program, test and example.
+    pub(crate) targets: Vec<(String, String)>,
 }
 
+/// Features that need more of a machine than a C compiler, and are therefore left out where all are meant.
+const LEFT_OUT: &[(&str, &str, &str)] =
+    &[("session-mssql", "integrated-auth-gssapi", "it needs Kerberos' headers and libclang")];
+
 impl Metadata {
-    /// Asks cargo, with all features on.
+    /// Asks cargo for everything, with all features on.
     pub(crate) fn read() -> Result<Self> {
         metadata(&["--all-features"]).map(Self)
+    }
+
+    /// Asks cargo for the packages of the workspace alone, which needs no network.
+    pub(crate) fn read_members() -> Result<Self> {
+        metadata(&["--no-deps"]).map(Self)
     }
 
     /// The packages of the workspace.
@@ -56,6 +67,16 @@ impl Metadata {
             .filter(|package| members.contains(&&package["id"]))
             .filter_map(Package::read)
             .collect()
+    }
+
+    /// The arguments that select the workspace with all features that any machine can build.
+    pub(crate) fn everything(&self) -> Vec<String> {
+        let mut features = Vec::new();
+        for package in self.members() {
+            features
+                .extend(package.buildable_features().map(|feature| format!("{}/{feature}", package.name)));
+        }
+        vec!["--workspace".to_owned(), format!("--features={}", features.join(","))]
     }
 
     /// The packages of the workspace and all that they, their builds and their tests use, on any platform.
@@ -91,20 +112,47 @@ impl Metadata {
 
 impl Package {
     fn read(value: &Value) -> Option<Self> {
-        let targets = |kind: &str| {
-            let has_kind = |target: &&Value| items(&target["kind"]).any(|found| found == kind);
-            let targets = items(&value["targets"]).filter(has_kind);
-            targets.filter_map(|target| target["name"].as_str().map(str::to_owned)).collect::<Vec<_>>()
-        };
+        let text = |key: &str| value[key].as_str().map(str::to_owned);
+        let mut targets = Vec::new();
+        for target in items(&value["targets"]) {
+            for kind in items(&target["kind"]) {
+                targets.push((kind.as_str()?.to_owned(), target["name"].as_str()?.to_owned()));
+            }
+        }
         Some(Self {
-            name: value["name"].as_str()?.to_owned(),
-            version: value["version"].as_str()?.to_owned(),
-            licence: value["license"].as_str().map(str::to_owned),
+            name: text("name")?,
+            id: text("id")?,
+            version: text("version")?,
+            folder: Path::new(value["manifest_path"].as_str()?).parent()?.to_path_buf(),
+            licence: text("license"),
             features: value["features"].as_object()?.keys().cloned().collect(),
-            has_library: !targets("lib").is_empty(),
-            tests: targets("test"),
+            targets,
         })
     }
+
+    pub(crate) fn has_target(&self, kind: &str, name: &str) -> bool {
+        self.targets.iter().any(|target| target.0 == kind && target.1 == name)
+    }
+
+    /// The names of its targets of one kind.
+    pub(crate) fn targets(&self, kind: &str) -> impl Iterator<Item = &str> {
+        self.targets.iter().filter(move |target| target.0 == kind).map(|target| target.1.as_str())
+    }
+
+    /// Its features but `default` and those that not every machine can build.
+    pub(crate) fn buildable_features(&self) -> impl Iterator<Item = &str> {
+        let left_out =
+            |feature: &str| LEFT_OUT.iter().any(|(name, left, _)| *name == self.name && *left == feature);
+        self.features
+            .iter()
+            .map(String::as_str)
+            .filter(move |feature| *feature != "default" && !left_out(feature))
+    }
+}
+
+/// What is left out where all features are meant, and why, for people.
+pub(crate) fn left_out() -> impl Iterator<Item = String> {
+    LEFT_OUT.iter().map(|(name, feature, why)| format!("left out: {name}/{feature}: {why}"))
 }
 
 fn items(value: &Value) -> impl Iterator<Item = &Value> {
@@ -112,7 +160,7 @@ fn items(value: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// What `cargo metadata` says, with the arguments given.
-pub(crate) fn metadata(arguments: &[&str]) -> Result<Value> {
+fn metadata(arguments: &[&str]) -> Result<Value> {
     let output = cargo()
         .args(["metadata", "--format-version=1"])
         .args(arguments)

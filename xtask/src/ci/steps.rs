@@ -1,5 +1,6 @@
 //! The steps that cargo does.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
@@ -7,63 +8,61 @@ use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 
 use super::Counts;
-use crate::workspace::{self, Metadata, Package};
-use crate::{cleanup, process, terminal};
+use crate::workspace::{self, Metadata};
+use crate::{cleanup, conformance, process, terminal};
 
 pub(super) fn format(_: &Metadata) -> Result<Counts> {
     check(workspace::cargo().args(["fmt", "--all", "--check"]))
 }
 
-pub(super) fn lint_all(_: &Metadata) -> Result<Counts> {
-    clippy(&["--workspace", "--all-features", "--all-targets"])
+pub(super) fn lint_all(metadata: &Metadata) -> Result<Counts> {
+    workspace::left_out().for_each(|line| terminal::detail(&line));
+    let mut which = metadata.everything();
+    which.push("--all-targets".to_owned());
+    clippy(&which)
 }
 
 /// What a user compiles who takes one crate, or one feature of it, and nothing else: a missing feature of a dependency,
 /// or code that is unused without another feature, shows only so.
 pub(super) fn lint_each(metadata: &Metadata) -> Result<Counts> {
     let mut counts = Counts::default();
-    for Package { name, features, has_library, .. } in metadata.members() {
-        // Programs have no users who choose features.
-        if !has_library {
-            continue;
-        }
-        counts.add(clippy(&["--package", &name, "--lib", "--no-default-features"])?);
-        for feature in features.iter().filter(|feature| *feature != "default") {
-            counts.add(clippy(&[
-                "--package",
-                &name,
-                "--lib",
-                "--no-default-features",
-                "--features",
-                feature,
-            ])?);
+    // Programs have no users who choose features.
+    for package in metadata.members().iter().filter(|package| package.targets("lib").next().is_some()) {
+        let alone = ["--package", &package.name, "--lib", "--no-default-features"].map(str::to_owned);
+        counts.add(clippy(&alone)?);
+        for feature in package.buildable_features() {
+            counts.add(clippy(&[&alone[..], &["--features".to_owned(), feature.to_owned()]].concat())?);
         }
     }
     Ok(counts)
 }
 
-fn clippy(which: &[&str]) -> Result<Counts> {
+fn clippy(which: &[String]) -> Result<Counts> {
     check(workspace::cargo().args(["clippy", "--quiet"]).args(which).args(["--", "--deny=warnings"]))
 }
 
-pub(super) fn docs(_: &Metadata) -> Result<Counts> {
+pub(super) fn docs(metadata: &Metadata) -> Result<Counts> {
     let mut cargo = workspace::cargo();
-    cargo.args(["doc", "--quiet", "--workspace", "--all-features", "--no-deps"]);
+    cargo.args(["doc", "--quiet", "--no-deps"]).args(metadata.everything());
     check(cargo.env("RUSTDOCFLAGS", "--deny=warnings"))
 }
 
 /// All tests but the runs of the conformance suite, which have a command of their own.
 pub(super) fn test(metadata: &Metadata) -> Result<Counts> {
-    let everything = ["test", "--workspace", "--all-features", "--no-fail-fast"];
-    let mut tests = workspace::cargo();
-    tests.args(everything).args(["--lib", "--bins"]);
-    let names: std::collections::BTreeSet<_> =
-        metadata.members().into_iter().flat_map(|package| package.tests).collect();
-    for name in names.iter().filter(|name| *name != "conformance") {
+    let test = || {
+        let mut cargo = workspace::cargo();
+        cargo.args(["test", "--no-fail-fast"]).args(metadata.everything());
+        cargo
+    };
+    let members = metadata.members();
+    let names: BTreeSet<_> = members.iter().flat_map(|package| package.targets("test")).collect();
+    let mut tests = test();
+    tests.args(["--lib", "--bins", "--examples"]);
+    for name in names.into_iter().filter(|name| !conformance::TESTS.contains(name)) {
         tests.args(["--test", name]);
     }
     let mut counts = counted(&mut tests)?;
-    counts.add(counted(workspace::cargo().args(everything).arg("--doc"))?);
+    counts.add(counted(test().arg("--doc"))?);
     Ok(counts)
 }
 

@@ -1,16 +1,20 @@
 //! Compiling the tests of the backends, all with one call of cargo.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::{BACKENDS, Backend};
+use super::Backend;
 use crate::server::Kind;
-use crate::{cleanup, process, terminal, workspace};
+use crate::workspace::{self, Metadata, Package};
+use crate::{cleanup, process, terminal};
+
+/// The names of the tests that run the suite.
+pub(crate) const TESTS: [&str; 2] = ["conformance", "custom_backend"];
 
 /// A compiled test program.
 #[derive(Clone, Debug)]
@@ -25,34 +29,29 @@ pub(super) struct Program {
 pub(super) type Programs = BTreeMap<Backend, Result<Program, String>>;
 
 /// Where a backend's tests are.
-struct Target {
-    package: String,
-    id: String,
-    folder: PathBuf,
-    kind: &'static str,
+struct Target<'a> {
+    package: &'a Package,
     name: &'static str,
 }
 
 /// Compiles. With `everything` the whole workspace with all features, so that nothing is compiled twice on a machine that
 /// also runs the other tests; otherwise only what these backends need.
 pub(super) fn build(backends: &[Backend], everything: bool) -> Result<Programs> {
-    let metadata = workspace::metadata(&["--no-deps"])?;
+    let metadata = Metadata::read_members()?;
+    let members = metadata.members();
     let targets: BTreeMap<_, _> =
-        backends.iter().filter_map(|&backend| Some((backend, find(backend, &metadata)?))).collect();
+        backends.iter().filter_map(|&backend| Some((backend, find(backend, &members)?))).collect();
     if targets.is_empty() {
         return Ok(Programs::new());
     }
     let mut cargo = workspace::cargo();
     cargo.args(["build", "--keep-going", "--message-format=json-render-diagnostics"]);
-    for kind in ["test", "example"] {
-        let target = targets.values().find(|target| target.kind == kind);
-        cargo.args(target.map(|target| format!("--{kind}={}", target.name)));
-    }
+    let names: BTreeSet<_> = targets.values().map(|target| target.name).collect();
+    cargo.args(names.into_iter().map(|name| format!("--test={name}")));
     if everything {
-        cargo.args(["--workspace", "--all-features"]);
+        cargo.args(metadata.everything());
     } else {
-        let mut packages: Vec<_> = targets.values().map(|target| target.package.as_str()).collect();
-        packages.dedup();
+        let packages: BTreeSet<_> = targets.values().map(|target| &target.package.name).collect();
         for package in packages {
             cargo.args(["--package", package]);
         }
@@ -70,23 +69,28 @@ pub(super) fn build(backends: &[Backend], everything: bool) -> Result<Programs> 
     Ok(targets
         .into_iter()
         .map(|(backend, target)| {
-            let Target { package, id, folder, kind, name } = target;
-            let program = match executables.get(&(id, kind.to_owned(), name.to_owned())) {
-                Some(executable) => Ok(Program { executable: executable.clone(), package, folder }),
-                None => Err(format!("{package}'s {kind} `{name}` does not compile")),
+            let Target { package, name } = target;
+            let program = match executables.get(&(package.id.clone(), name.to_owned())) {
+                Some(executable) => Ok(Program {
+                    executable: executable.clone(),
+                    package: package.name.clone(),
+                    folder: package.folder.clone(),
+                }),
+                None => Err(format!("{}'s test `{name}` does not compile", package.name)),
             };
             (backend, program)
         })
         .collect())
 }
 
-fn package(backend: Backend) -> &'static str {
+/// Package and test.
+fn home(backend: Backend) -> (&'static str, &'static str) {
     match backend {
-        Backend::Memory => "session-core",
-        Backend::Custom => "custom-backend",
-        Backend::Sqlite => "session-sqlite",
-        Backend::Server(Kind::Postgres | Kind::Mariadb | Kind::Mysql) => "session-diesel",
-        Backend::Server(Kind::Mssql) => "session-mssql",
+        Backend::Memory => ("session-core", "conformance"),
+        Backend::Custom => ("session-store", "custom_backend"),
+        Backend::Sqlite => ("session-sqlite", "conformance"),
+        Backend::Server(Kind::Postgres | Kind::Mariadb | Kind::Mysql) => ("session-diesel", "conformance"),
+        Backend::Server(Kind::Mssql) => ("session-mssql", "conformance"),
     }
 }
 
@@ -99,41 +103,15 @@ fn feature(backend: Backend) -> Option<&'static str> {
     }
 }
 
-/// The test `conformance` of the backend's package. The custom backend may also be an example of any package.
-fn find(backend: Backend, metadata: &Value) -> Option<Target> {
-    debug_assert!(BACKENDS.contains(&backend));
-    let packages = metadata["packages"].as_array()?;
-    let search = |package: Option<&str>, kind: &'static str, name: &'static str| {
-        packages
-            .iter()
-            .filter(|found| package.is_none_or(|package| found["name"] == package))
-            .find(|found| has_target(found, kind, name))
-            .and_then(|found| {
-                Some(Target {
-                    package: found["name"].as_str()?.to_owned(),
-                    id: found["id"].as_str()?.to_owned(),
-                    folder: Path::new(found["manifest_path"].as_str()?).parent()?.to_path_buf(),
-                    kind,
-                    name,
-                })
-            })
-    };
-    let target = search(Some(package(backend)), "test", "conformance");
-    if backend == Backend::Custom {
-        return target.or_else(|| search(None, "example", "custom_backend"));
-    }
-    target
+/// The test of the backend's package that runs the suite.
+fn find(backend: Backend, members: &[Package]) -> Option<Target<'_>> {
+    let (package, name) = home(backend);
+    let package = members.iter().find(|found| found.name == package)?;
+    package.has_target("test", name).then_some(Target { package, name })
 }
 
-fn has_target(package: &Value, kind: &str, name: &str) -> bool {
-    let targets = package["targets"].as_array().into_iter().flatten();
-    targets.into_iter().any(|target| {
-        target["name"] == name && target["kind"].as_array().is_some_and(|kinds| kinds.contains(&kind.into()))
-    })
-}
-
-/// The executables that cargo says it made, by package, kind and name.
-fn executables(messages: &str) -> BTreeMap<(String, String, String), PathBuf> {
+/// The executables that cargo says it made, by package and name.
+fn executables(messages: &str) -> BTreeMap<(String, String), PathBuf> {
     messages
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
@@ -141,7 +119,10 @@ fn executables(messages: &str) -> BTreeMap<(String, String, String), PathBuf> {
         .filter_map(|message| {
             let text = |value: &Value| value.as_str().map(str::to_owned);
             let target = &message["target"];
-            let key = (text(&message["package_id"])?, text(&target["kind"][0])?, text(&target["name"])?);
+            if target["kind"][0] != "test" {
+                return None;
+            }
+            let key = (text(&message["package_id"])?, text(&target["name"])?);
             Some((key, PathBuf::from(message["executable"].as_str()?)))
         })
         .collect()
