@@ -109,21 +109,22 @@ pub(crate) enum Opened {
 /// Those of a source that is there and does not work. That there is none is no error.
 pub(crate) fn open(kind: Kind, sources: &Sources) -> Result<Opened> {
     let mut missing = Vec::new();
-    match given(kind, sources)? {
-        Ok(server) => return Ok(Opened::Server(server)),
-        Err(why) => missing.push(why),
-    }
-    match container::open(kind, sources.images.get(&kind).map(String::as_str))? {
-        Ok(server) => return Ok(Opened::Server(server)),
-        Err(why) => missing.push(why),
-    }
-    match local(kind, sources)? {
-        Ok(server) => Ok(Opened::Server(server)),
-        Err(why) => {
-            missing.push(why);
-            Ok(Opened::Unavailable(missing.join("; ")))
+    let sources: [&dyn Fn() -> Result<Found>; 3] = [
+        &|| given(kind, sources),
+        &|| container::open(kind, sources.images.get(&kind).map(String::as_str)),
+        &|| local(kind, sources),
+    ];
+    for source in sources {
+        match source()? {
+            Ok(server) => {
+                // That no address was given is no news; that a container could not be had may be.
+                missing.iter().skip(1).for_each(|why: &String| terminal::detail(why));
+                return Ok(Opened::Server(server));
+            }
+            Err(why) => missing.push(why),
         }
     }
+    Ok(Opened::Unavailable(missing.join("; ")))
 }
 
 /// A source's answer: a server, or why this source has none.

@@ -18,7 +18,8 @@ pub(crate) struct Options {
     pub(crate) sources: Sources,
     pub(crate) seed: u64,
     pub(crate) cases: Option<u32>,
-    pub(crate) faults: bool,
+    /// `None`: yes, but not against a server of the user's.
+    pub(crate) faults: Option<bool>,
     pub(crate) keep_going: bool,
     pub(crate) filter: Option<String>,
     pub(crate) list: bool,
@@ -42,7 +43,8 @@ What to run
   --filter TEXT          only the cases whose name contains TEXT, as in `G4` or `late_update`
   --seed N               repeat what was drawn by lot in an earlier run (otherwise a new seed, which is printed)
   --cases N              sequences per model-based case
-  --no-faults            leave out cut connections, stopped servers and killed processes (--faults is the default)
+  --faults, --no-faults  with or without cut connections, stopped servers and killed processes; the default is with
+                         them, but not against a server whose address was given
   --keep-going           go on with the next backend after one has failed
   --list                 print the cases and run none
 
@@ -73,7 +75,7 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Option<Options>> {
         sources: Sources::default(),
         seed: random_seed(),
         cases: None,
-        faults: true,
+        faults: None,
         keep_going: false,
         filter: None,
         list: false,
@@ -86,8 +88,8 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Option<Options>> {
             Arg::Long("filter") => options.filter = Some(parser.value()?.string()?),
             Arg::Long("seed") => options.seed = parser.value()?.parse()?,
             Arg::Long("cases") => options.cases = Some(parser.value()?.parse()?),
-            Arg::Long("faults") => options.faults = true,
-            Arg::Long("no-faults") => options.faults = false,
+            Arg::Long("faults") => options.faults = Some(true),
+            Arg::Long("no-faults") => options.faults = Some(false),
             Arg::Long("keep-going") => options.keep_going = true,
             Arg::Long("list") => options.list = true,
             Arg::Long("url") => {
@@ -136,8 +138,10 @@ impl Options {
         if let Some(filter) = &self.filter {
             line.push_str(&format!(" --filter '{filter}'"));
         }
-        if !self.faults {
-            line.push_str(" --no-faults");
+        match self.faults {
+            Some(true) => line.push_str(" --faults"),
+            Some(false) => line.push_str(" --no-faults"),
+            None => {}
         }
         line
     }

@@ -82,7 +82,8 @@ fn attempt(
     let mut command = command(backend, program, server);
     command.arg(format!("--seed={}", options.seed));
     command.args(options.cases.map(|cases| format!("--cases={cases}")));
-    command.args((!options.faults).then_some("--no-faults")).args(&options.filter);
+    let faults = options.faults.unwrap_or(server.is_none_or(|server| server.control().is_some()));
+    command.args((!faults).then_some("--no-faults")).args(&options.filter);
     terminal::command(&process::line(&command));
     command.env("CONFORMANCE_REPORT", &file);
 
