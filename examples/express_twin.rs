@@ -14,7 +14,8 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use serde::{Deserialize, Serialize};
 use session_store::express::{Cookie, ExpressLayer, ExpressSession, RequestSession, SameSite, Secrets};
-use session_store::{MemoryStore, Store};
+use session_store::session_sqlite::ConnectTypeorm;
+use session_store::{SqliteStore, Store};
 
 const SECRET: &str = "keyboard cat";
 const HOUR: Duration = Duration::from_secs(3600);
@@ -45,8 +46,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// The table that connect-typeorm uses.
 async fn open(url: &str, create_table: bool) -> session_store::Result<Arc<dyn Store>> {
-    let _ = (url, create_table);
-    Ok(Arc::new(MemoryStore::new()))
+    let Some(path) = url.strip_prefix("sqlite:") else {
+        return Err(session_store::Error::invalid_input("give a URL that begins with `sqlite:`"));
+    };
+    let store = SqliteStore::builder(path).connect_typeorm(ConnectTypeorm::new()).open()?;
+    if create_table {
+        store.create_table().await?;
+    }
+    Ok(Arc::new(store))
 }
 
 /// What both applications answer.

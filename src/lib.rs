@@ -15,11 +15,13 @@ pub mod tower_sessions;
 
 pub use open::open;
 pub use session_core::*;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub use session_diesel;
 #[cfg(feature = "mysql")]
 pub use session_diesel::MysqlStore;
 #[cfg(feature = "postgres")]
 pub use session_diesel::PostgresStore;
 #[cfg(feature = "mssql")]
-pub use session_mssql::MssqlStore;
+pub use session_mssql::{self, MssqlStore};
 #[cfg(any(feature = "sqlite", feature = "sqlite-bundled"))]
-pub use session_sqlite::SqliteStore;
+pub use session_sqlite::{self, SqliteStore};
