@@ -9,10 +9,14 @@
 
 mod checkout;
 mod convert;
+#[cfg(feature = "mysql")]
+mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod tls;
 
+#[cfg(feature = "mysql")]
+pub use mysql::{MysqlBuilder, MysqlStore};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresBuilder, PostgresStore, TableOptions};
 pub use tls::TlsMode;

@@ -17,7 +17,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{error, statements};
 use crate::TlsMode;
-use crate::tls::{Authority, is_loopback};
+use crate::tls::{Authority, is_loopback, take_parameter};
 
 /// How long one address may take to answer, where the URL has no `connect_timeout`: short enough that a call gets to
 /// the second host of a URL within its deadline.
@@ -92,35 +92,20 @@ struct Address {
 
 impl Address {
     fn parse(url: &str) -> Address {
-        let mut address = Address { rest: String::new(), sslmode: None, authority: None };
-        match url.split_once('?') {
-            Some((base, parameters)) if base.starts_with("postgres") && base.contains("://") => {
-                let kept: Vec<&str> =
-                    parameters.split('&').filter(|parameter| !address.take(parameter)).collect();
-                address.rest = base.to_owned();
-                if !kept.is_empty() {
-                    address.rest = format!("{base}?{}", kept.join("&"));
-                }
-            }
-            _ if url.contains("://") => address.rest = url.to_owned(),
-            _ => {
-                let kept: Vec<&str> =
-                    url.split_ascii_whitespace().filter(|parameter| !address.take(parameter)).collect();
-                // Unchanged unless something was taken, as a quoted value may have several blanks in a row.
-                let taken = address.sslmode.is_some() || address.authority.is_some();
-                address.rest = if taken { kept.join(" ") } else { url.to_owned() };
-            }
+        let mut rest = url.to_owned();
+        if url.contains("://") {
+            let sslmode = take_parameter(&mut rest, "sslmode");
+            let authority = take_parameter(&mut rest, "sslrootcert");
+            return Address { rest, sslmode, authority };
         }
-        address
-    }
-
-    fn take(&mut self, parameter: &str) -> bool {
-        match parameter.split_once('=') {
-            Some(("sslmode", mode)) => self.sslmode = Some(mode.to_owned()),
-            Some(("sslrootcert", path)) => self.authority = Some(percent_decoded(path)),
-            _ => return false,
-        }
-        true
+        let mut take = |name: &str| {
+            let value = rest.split_ascii_whitespace().find_map(|word| word.strip_prefix(name))?.to_owned();
+            rest = rest.replacen(&format!("{name}{value}"), "", 1);
+            Some(value)
+        };
+        let sslmode = take("sslmode=");
+        let authority = take("sslrootcert=");
+        Address { rest, sslmode, authority }
     }
 
     /// Without a mode, a remote server must be encrypted and verified, and one on this machine need not be encrypted.
@@ -141,24 +126,6 @@ impl Address {
             )),
         }
     }
-}
-
-fn percent_decoded(text: &str) -> String {
-    let mut parts = text.split('%');
-    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
-    for part in parts {
-        match part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                bytes.extend_from_slice(&part.as_bytes()[2..]);
-            }
-            None => {
-                bytes.push(b'%');
-                bytes.extend_from_slice(part.as_bytes());
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn client_config(mode: TlsMode, authority: Option<Authority>) -> Result<ClientConfig> {
@@ -190,12 +157,9 @@ fn roots(authority: Option<Authority>) -> Result<RootCertStore> {
         };
     };
     let unreadable = "the CA's certificate cannot be read; name a file with certificates in PEM";
-    let certificates = match authority {
-        Authority::File(path) => CertificateDer::pem_file_iter(path).and_then(Iterator::collect),
-        Authority::Pem(pem) => CertificateDer::pem_slice_iter(&pem).collect(),
-    };
-    let certificates: Vec<CertificateDer<'static>> =
-        certificates.map_err(|error| Error::invalid_input(unreadable).with_source(error))?;
+    let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&authority.pem()?)
+        .collect::<Result<_, _>>()
+        .map_err(|error| Error::invalid_input(unreadable).with_source(error))?;
     if certificates.is_empty() {
         return Err(Error::invalid_input(unreadable));
     }
@@ -277,14 +241,10 @@ mod tests {
     }
 
     #[test]
-    fn parameters_of_libpq_are_taken_out_and_the_rest_stays() {
-        let address = Address::parse(
-            "postgresql://u:p@a,b/d?sslrootcert=%2Fetc%2Fca%20x.pem&target_session_attrs=read-write&sslmode=verify-full",
-        );
-        assert_eq!(address.authority.as_deref(), Some("/etc/ca x.pem"));
-        assert_eq!(address.rest, "postgresql://u:p@a,b/d?target_session_attrs=read-write");
-        let address = Address::parse("host=a password='x  y'");
-        assert_eq!(address.rest, "host=a password='x  y'");
+    fn words_of_libpq_are_taken_out_and_the_rest_stays() {
+        let address = Address::parse("host=a sslmode=require password='x  y' sslrootcert=/ca.pem");
+        assert_eq!(address.authority.as_deref(), Some("/ca.pem"));
+        assert_eq!(address.rest, "host=a  password='x  y' ");
     }
 
     #[test]

@@ -1,0 +1,295 @@
+//! The many-key forms: one statement for each kind of operation, and an outcome for each operation.
+
+use std::collections::HashMap;
+
+use futures_util::future::join_all;
+use session_core::{
+    Create, Created, Destroy, DestroyMode, Error, Record, Result, SessionKey, Store, Timestamp, Touch,
+    Updated, Version, Write, Written,
+};
+
+use super::error::DUPLICATE;
+use super::query::{Bind, MysqlRow, columns};
+use super::statements::MAX_ROWS;
+use super::store::{BACKEND, Flavor, MysqlStore, create_row, listed, principal};
+use crate::convert;
+
+/// Pads to a power of two by repeating the last value, which means nothing in an IN list.
+pub(super) fn filled<'a>(
+    values: impl Iterator<Item = Bind<'a>>,
+    size: usize,
+) -> impl Iterator<Item = Bind<'a>> {
+    let mut last = Bind::Bytes(&[]);
+    let mut values = values;
+    (0..size).map(move |_| {
+        last = values.next().unwrap_or(last);
+        last
+    })
+}
+
+pub(super) async fn load(
+    store: &MysqlStore,
+    keys: &[SessionKey],
+    now: Timestamp,
+) -> Result<Vec<Result<Option<Record>>>> {
+    if let [key] = keys {
+        return Ok(vec![store.load(key, now).await]);
+    }
+    let mut outcomes: Vec<Result<Option<Record>>> =
+        keys.iter().map(|key| store.check(key).map(|()| None)).collect();
+    let places: HashMap<&SessionKey, usize> =
+        keys.iter().enumerate().map(|(place, key)| (key, place)).collect();
+    let sound: Vec<&SessionKey> =
+        keys.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok()).map(|(key, _)| key).collect();
+    let format = store.format;
+    for keys in sound.chunks(MAX_ROWS) {
+        let (size, many) = store.statements.many(keys.len());
+        let mut values: Vec<Bind<'_>> = filled(keys.iter().map(|key| Bind::key(key)), size).collect();
+        values.push(Bind::Bigint(now.as_millis()));
+        for row in store.connections.read(&many.load, &values, |row| listed(format, row)).await? {
+            let row = row?;
+            if let Some(&place) = places.get(&row.key) {
+                outcomes[place] = row.record.map(Some);
+            }
+        }
+    }
+    Ok(outcomes)
+}
+
+/// The kinds go over connections of their own, at the same time: the server then commits them together.
+pub(super) async fn write(
+    store: &MysqlStore,
+    writes: &[Write],
+    now: Timestamp,
+) -> Result<Vec<Result<Written>>> {
+    if let [write] = writes {
+        return Ok(vec![single(store, write, now).await]);
+    }
+    let mut kinds = Kinds::default();
+    let mut outcomes: Vec<Option<Result<Written>>> = Vec::with_capacity(writes.len());
+    for (place, write) in writes.iter().enumerate() {
+        outcomes.push(store.check(write.key()).err().map(Err));
+        if outcomes[place].is_none() {
+            kinds.add(place, write);
+        }
+    }
+    let returning = store.flavor().await? == Flavor::Mariadb;
+    let chunks = kinds.chunks();
+    let tasks = chunks.iter().map(|(kind, places)| async move {
+        let writes: Vec<&Write> = places.iter().map(|&place| &writes[place]).collect();
+        let done = match kind {
+            Kind::Create => creates(store, &writes, now).await,
+            _ if !returning => None,
+            Kind::Update => Some(updates(store, &writes, now).await),
+            Kind::Touch => Some(touches(store, &writes, now).await),
+            Kind::End => Some(destroys(store, &writes, DestroyMode::Soft, now).await),
+            Kind::Remove => Some(destroys(store, &writes, DestroyMode::Hard, now).await),
+        };
+        match done {
+            Some(Ok(outcomes)) => outcomes.into_iter().map(Ok).collect(),
+            // It may have been done: it is not tried again.
+            Some(Err(error)) if error.is_indeterminate() => {
+                writes.iter().map(|_| Err(copy(&error))).collect::<Vec<_>>()
+            }
+            // Nothing was done, or there is no form for many rows.
+            Some(Err(_)) | None => join_all(writes.iter().map(|write| single(store, write, now))).await,
+        }
+    });
+    for ((_, places), done) in chunks.iter().zip(join_all(tasks).await) {
+        for (&place, outcome) in places.iter().zip(done) {
+            outcomes[place] = Some(outcome);
+        }
+    }
+    let lost = || Error::new(session_core::ErrorKind::Backend, "a write of a batch has no outcome");
+    Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Err(lost()))).collect())
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Create,
+    Update,
+    Touch,
+    End,
+    Remove,
+}
+
+/// The places of a batch's operations, by kind.
+#[derive(Default)]
+struct Kinds {
+    creates: Vec<usize>,
+    updates: Vec<usize>,
+    touches: Vec<usize>,
+    ends: Vec<usize>,
+    removals: Vec<usize>,
+}
+
+impl Kinds {
+    fn add(&mut self, place: usize, write: &Write) {
+        match write {
+            Write::Create(_) => &mut self.creates,
+            Write::Update(_) => &mut self.updates,
+            Write::Touch(_) => &mut self.touches,
+            Write::Destroy(Destroy { mode: DestroyMode::Soft, .. }) => &mut self.ends,
+            Write::Destroy(_) => &mut self.removals,
+        }
+        .push(place);
+    }
+
+    fn chunks(&self) -> Vec<(Kind, &[usize])> {
+        let kinds = [
+            (Kind::Create, &self.creates),
+            (Kind::Update, &self.updates),
+            (Kind::Touch, &self.touches),
+            (Kind::End, &self.ends),
+            (Kind::Remove, &self.removals),
+        ];
+        kinds
+            .into_iter()
+            .flat_map(|(kind, places)| places.chunks(MAX_ROWS).map(move |places| (kind, places)))
+            .collect()
+    }
+}
+
+/// `None` if a key is taken: then nothing was done, and each is tried on its own.
+async fn creates(store: &MysqlStore, writes: &[&Write], now: Timestamp) -> Option<Result<Vec<Written>>> {
+    let mut rest: Vec<&Create> = writes
+        .iter()
+        .filter_map(|write| match write {
+            Write::Create(create) => Some(create),
+            _ => None,
+        })
+        .collect();
+    let count = rest.len();
+    // An insert cannot be padded: it is cut into powers of two.
+    while !rest.is_empty() {
+        let size = 1 << rest.len().ilog2();
+        let part: Vec<&Create> = rest.drain(..size).collect();
+        let values: Vec<Bind<'_>> = part.iter().flat_map(|create| create_row(create, now)).collect();
+        let (_, many) = store.statements.many(size);
+        match store.connections.execute(&many.create, &values).await {
+            Ok(_) => {}
+            Err(error) if error.code() == Some(DUPLICATE) => return None,
+            Err(error) => return Some(Err(error)),
+        }
+    }
+    Some(Ok(vec![Written::Created(Created::Created); count]))
+}
+
+async fn updates(store: &MysqlStore, writes: &[&Write], now: Timestamp) -> Result<Vec<Written>> {
+    let (size, many) = store.statements.many(writes.len());
+    let mut values = Vec::with_capacity(size * 5 + 1);
+    for write in writes {
+        if let Write::Update(update) = write {
+            values.extend([
+                Bind::key(&update.key),
+                Bind::Text(update.payload.as_str()),
+                Bind::Bigint(update.expires_at.as_millis()),
+                principal(update.principal.as_ref()),
+                Bind::OptionalBigint(update.expected.map(Version::get)),
+            ]);
+        }
+    }
+    for _ in writes.len()..size {
+        // No key, no row.
+        values.extend([
+            Bind::OptionalBytes(None),
+            Bind::Text(""),
+            Bind::Bigint(0),
+            Bind::OptionalBytes(None),
+            Bind::OptionalBigint(None),
+        ]);
+    }
+    values.push(Bind::Bigint(now.as_millis()));
+    let updated = versions(store, &many.update, &values, true).await?;
+    let mut outcomes = Vec::with_capacity(writes.len());
+    for write in writes {
+        let Write::Update(update) = write else { continue };
+        outcomes.push(Written::Updated(match updated.get(&update.key) {
+            Some(version) => Updated::Saved(*version),
+            // Rare: it changed nothing, and is tried on its own, which tells stale from gone.
+            None => store.update(update, now).await?,
+        }));
+    }
+    Ok(outcomes)
+}
+
+async fn touches(store: &MysqlStore, writes: &[&Write], now: Timestamp) -> Result<Vec<Written>> {
+    let (size, many) = store.statements.many(writes.len());
+    let mut values = Vec::with_capacity(size * 2 + 1);
+    for write in writes {
+        if let Write::Touch(Touch { key, expires_at }) = write {
+            values.extend([Bind::key(key), Bind::Bigint(expires_at.as_millis())]);
+        }
+    }
+    for _ in writes.len()..size {
+        values.extend([Bind::OptionalBytes(None), Bind::Bigint(0)]);
+    }
+    values.push(Bind::Bigint(now.as_millis()));
+    let touched = versions(store, &many.touch, &values, false).await?;
+    Ok(writes.iter().map(|write| Written::Touched(touched.contains_key(write.key()))).collect())
+}
+
+async fn destroys(
+    store: &MysqlStore,
+    writes: &[&Write],
+    mode: DestroyMode,
+    now: Timestamp,
+) -> Result<Vec<Written>> {
+    let (size, many) = store.statements.many(writes.len());
+    let now = Bind::Bigint(now.as_millis());
+    let mut values = Vec::with_capacity(size + 2);
+    let statement = match mode {
+        DestroyMode::Soft => {
+            values.push(now);
+            &many.destroy
+        }
+        DestroyMode::Hard => &many.remove,
+    };
+    values.extend(filled(writes.iter().map(|write| Bind::key(write.key())), size));
+    values.push(now);
+    let ended = versions(store, statement, &values, false).await?;
+    Ok(writes.iter().map(|write| Written::Destroyed(ended.contains_key(write.key()))).collect())
+}
+
+/// The keys that a statement answers with, and the versions where it gives them.
+async fn versions(
+    store: &MysqlStore,
+    statement: &str,
+    values: &[Bind<'_>],
+    with_versions: bool,
+) -> Result<HashMap<SessionKey, Version>> {
+    let format = store.format;
+    let read = |row: &MysqlRow| -> Result<(SessionKey, Version)> {
+        if with_versions {
+            return columns(row, |[key, version]| {
+                Ok((convert::key(format, key)?, Version::new(convert::bigint("version", version)?)))
+            });
+        }
+        columns(row, |[key]| Ok((convert::key(format, key)?, Version::NONE)))
+    };
+    store.connections.write(statement, values, read).await?.into_iter().collect()
+}
+
+async fn single(store: &MysqlStore, write: &Write, now: Timestamp) -> Result<Written> {
+    match write {
+        Write::Create(create) => store.create(create, now).await.map(Written::Created),
+        Write::Update(update) => store.update(update, now).await.map(Written::Updated),
+        Write::Touch(touch) => store.touch(touch, now).await.map(Written::Touched),
+        Write::Destroy(destroy) => store.destroy(destroy, now).await.map(Written::Destroyed),
+    }
+}
+
+/// The same error again, for one more operation of the batch that it struck.
+fn copy(error: &Error) -> Error {
+    let mut copy = Error::new(error.kind(), "the batch that this write went with failed")
+        .with_backend(BACKEND)
+        .with_indeterminate(error.is_indeterminate())
+        .with_source(error.to_string());
+    if let Some(code) = error.code() {
+        copy = copy.with_code(code);
+    }
+    if error.is_unreachable() {
+        copy = copy.with_unreachable();
+    }
+    copy
+}

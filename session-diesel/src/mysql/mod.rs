@@ -1,0 +1,15 @@
+//! MySQL and MariaDB.
+
+mod batch;
+mod builder;
+mod connect;
+mod ddl;
+mod diagnose;
+mod error;
+mod pool;
+mod query;
+mod statements;
+mod store;
+
+pub use builder::MysqlBuilder;
+pub use store::MysqlStore;

@@ -1,0 +1,133 @@
+//! One statement on a connection of the pool.
+
+use diesel::result::QueryResult;
+use diesel_async::pooled_connection::deadpool::Pool;
+use diesel_async::{AsyncConnectionCore, AsyncMysqlConnection, SimpleAsyncConnection};
+use futures_util::TryStreamExt;
+use session_core::Result;
+
+use super::error::{self, Connection, Fault};
+use super::query::{Bind, MysqlRow, Statement, columns};
+use super::statements;
+use super::store::BACKEND;
+use crate::checkout::{Checkout, forget_idle};
+use crate::convert;
+
+pub(super) struct Connections {
+    pub(super) pool: Pool<AsyncMysqlConnection>,
+    /// What would make the table, for the error that says that it is missing.
+    pub(super) ddl: String,
+}
+
+impl Connections {
+    /// Runs a statement that only reads. If its connection turns out to be closed, it is sent over a new one.
+    pub(super) async fn read<T: Send>(
+        &self,
+        sql: &str,
+        values: &[Bind<'_>],
+        row: impl Fn(&MysqlRow) -> T + Copy + Send + Sync,
+    ) -> Result<Vec<T>> {
+        let mut connection = self.checkout().await?;
+        let reused = connection.is_reused();
+        let outcome = rows(&mut connection, sql, values, row).await;
+        match self.settle(connection, outcome) {
+            Err(fault) if reused && fault.connection == Connection::Lost => {
+                self.write(sql, values, row).await
+            }
+            outcome => outcome.map_err(Fault::into_error),
+        }
+    }
+
+    /// Runs a statement that answers with rows, once.
+    pub(super) async fn write<T: Send>(
+        &self,
+        sql: &str,
+        values: &[Bind<'_>],
+        row: impl Fn(&MysqlRow) -> T + Send + Sync,
+    ) -> Result<Vec<T>> {
+        let mut connection = self.checkout().await?;
+        let outcome = rows(&mut connection, sql, values, row).await;
+        self.settle(connection, outcome).map_err(Fault::into_error)
+    }
+
+    /// Runs a statement once, and counts the rows that it changed.
+    pub(super) async fn execute(&self, sql: &str, values: &[Bind<'_>]) -> Result<u64> {
+        let mut connection = self.checkout().await?;
+        let outcome = execute(&mut connection, sql, values).await;
+        self.settle(connection, outcome).map_err(Fault::into_error)
+    }
+
+    /// Runs a statement once, and if it changed a row reads the version that it left on the connection.
+    pub(super) async fn execute_then_version(
+        &self,
+        sql: &str,
+        values: &[Bind<'_>],
+    ) -> Result<Option<Result<i64>>> {
+        let mut connection = self.checkout().await?;
+        let outcome = async {
+            if execute(&mut connection, sql, values).await? == 0 {
+                return Ok(None);
+            }
+            let version = |row: &MysqlRow| columns(row, |[version]| convert::bigint("version", version));
+            let versions = rows(&mut connection, statements::LAST_VERSION, &[], version).await?;
+            Ok(versions.into_iter().next())
+        }
+        .await;
+        self.settle(connection, outcome).map_err(Fault::into_error)
+    }
+
+    /// Runs a statement without values that is not to be prepared.
+    pub(super) async fn script(&self, sql: &str) -> Result<()> {
+        let mut connection = self.checkout().await?;
+        let outcome = connection.batch_execute(sql).await;
+        self.settle(connection, outcome).map_err(Fault::into_error)
+    }
+
+    async fn checkout(&self) -> Result<Checkout<AsyncMysqlConnection>> {
+        Checkout::from(&self.pool).await.map_err(|error| error::of_pool(error).with_backend(BACKEND))
+    }
+
+    /// Decides what becomes of the connection.
+    fn settle<T>(
+        &self,
+        connection: Checkout<AsyncMysqlConnection>,
+        outcome: QueryResult<T>,
+    ) -> Result<T, Fault> {
+        let fault = match outcome {
+            Ok(value) => {
+                connection.give_back();
+                return Ok(value);
+            }
+            Err(error) => error::of_query(error, &self.ddl),
+        };
+        match fault.connection {
+            Connection::Sound => connection.give_back(),
+            Connection::Unfit => drop(connection),
+            Connection::Lost => {
+                drop(connection);
+                forget_idle(&self.pool);
+            }
+        }
+        Err(fault)
+    }
+}
+
+async fn rows<T: Send>(
+    connection: &mut AsyncMysqlConnection,
+    sql: &str,
+    values: &[Bind<'_>],
+    row: impl Fn(&MysqlRow) -> T + Send + Sync,
+) -> QueryResult<Vec<T>> {
+    connection
+        .load(Statement { sql, values })
+        .await?
+        .map_ok(|found| row(&found))
+        .try_collect::<Vec<T>>()
+        .await
+}
+
+async fn execute(connection: &mut AsyncMysqlConnection, sql: &str, values: &[Bind<'_>]) -> QueryResult<u64> {
+    let count = connection.execute_returning_count(Statement { sql, values }).await?;
+    // No server changes more rows than an address space has bytes.
+    Ok(u64::try_from(count).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,269 @@
+//! Every statement in MySQL's and MariaDB's dialect, rendered once for a table.
+//!
+//! Each is one round trip, and atomic by itself. READ COMMITTED locks no gaps, so that different sessions do not
+//! wait for each other. `destroyed_at IS NULL AND expires_at > now` is what makes a session live.
+//!
+//! MySQL has no RETURNING, and MariaDB has it on INSERT and DELETE alone. Where an outcome is more than a count of
+//! rows, MariaDB gets its update as `INSERT … SELECT … FOR UPDATE ON DUPLICATE KEY UPDATE … RETURNING`: the select
+//! locks the row and tests it, so that the insert always meets a duplicate; a row that is not there is never made.
+
+use session_core::{KeyFormat, TableName};
+
+/// What a read returns, in the order that `convert::record` takes.
+const RECORD: &str = "payload, expires_at, created_at, version, principal";
+
+/// The most rows of one statement. Batches are cut into powers of two, so that a connection prepares few statements.
+pub(super) const MAX_ROWS: usize = 128;
+
+#[derive(Debug)]
+pub(super) struct Statements {
+    /// key, payload, expires_at, created_at, principal.
+    pub(super) create: String,
+    /// key, now.
+    pub(super) load: String,
+    /// payload, expires_at, principal, key, now, expected.
+    pub(super) update_expected: String,
+    /// payload, expires_at, principal, key, now. Leaves the version for `LAST_VERSION`.
+    pub(super) update_any: String,
+    /// payload, expires_at, principal, key, now. MariaDB: gives the version.
+    pub(super) update_any_returning: String,
+    /// key, now. Gives the version of a live session.
+    pub(super) live_version: String,
+    /// expires_at, key, now.
+    pub(super) touch: String,
+    /// destroyed_at, key, now.
+    pub(super) destroy: String,
+    /// key, now.
+    pub(super) remove: String,
+    /// to, payload, payload, expires_at, principal, now, from, now, expected, expected, from, from. Leaves the version for `LAST_VERSION`.
+    pub(super) rotate: String,
+    /// As `rotate`. MariaDB: gives version and destroyed_at of both rows.
+    pub(super) rotate_returning: String,
+    /// to, payload, expires_at, principal, from, now, expected, expected. Leaves the version for `LAST_VERSION`.
+    pub(super) rotate_removing: String,
+    /// destroyed_at, principal, now, key to spare.
+    pub(super) destroy_principal: String,
+    /// principal, now, key to spare.
+    pub(super) remove_principal: String,
+    /// now, limit, now.
+    pub(super) purge: String,
+    /// now, limit. Gives keys for `purge_keys`.
+    pub(super) find_expired: String,
+    /// after, now, limit.
+    pub(super) list: String,
+    /// principal, after, now, limit.
+    pub(super) list_principal: String,
+    /// now.
+    pub(super) count: String,
+    /// now, principal.
+    pub(super) count_principal: String,
+    /// now, principal, key to spare.
+    pub(super) count_principal_except: String,
+    pub(super) clear: String,
+    /// For 1, 2, 4, … rows.
+    many: Vec<Many>,
+}
+
+/// The forms for so many rows.
+#[derive(Debug)]
+pub(super) struct Many {
+    /// keys, now.
+    pub(super) load: String,
+    /// now, keys.
+    pub(super) purge_keys: String,
+    /// For each row: key, payload, expires_at, created_at, principal.
+    pub(super) create: String,
+    /// For each row: key, payload, expires_at, principal, expected; then now. MariaDB: gives key and version.
+    pub(super) update: String,
+    /// For each row: key, expires_at; then now. MariaDB: gives keys.
+    pub(super) touch: String,
+    /// destroyed_at, keys, now. MariaDB: gives keys.
+    pub(super) destroy: String,
+    /// keys, now. MariaDB: gives keys.
+    pub(super) remove: String,
+}
+
+impl Statements {
+    pub(super) fn new(table: &TableName, format: KeyFormat) -> Statements {
+        let t = table.quoted('`', '`');
+        let live = "destroyed_at IS NULL AND expires_at > ?";
+        // A row of which the expiry is NULL is found, and reported as corrupt.
+        let readable = "destroyed_at IS NULL AND (expires_at > ?) IS NOT FALSE";
+        let update_any = format!(
+            "INSERT INTO {t} (`key`, payload, expires_at, created_at, version, principal) \
+             SELECT o.`key`, ?, ?, o.created_at, o.version + 1, ? FROM {t} AS o \
+             WHERE o.`key` = ? AND o.destroyed_at IS NULL AND o.expires_at > ? FOR UPDATE \
+             ON DUPLICATE KEY UPDATE payload = VALUES(payload), expires_at = VALUES(expires_at), \
+             principal = VALUES(principal), version = VALUES(version) RETURNING version"
+        );
+        // Two rows: the new one is inserted, the old one meets itself and is marked. A row that has the new key already
+        // must not be marked, but end the statement: the sum is out of range, in every sql_mode.
+        let rotate = format!(
+            "INSERT INTO {t} (`key`, payload, expires_at, created_at, version, principal, destroyed_at) \
+             SELECT IF(n.old, o.`key`, ?), IF(n.old, '', IF(? IS NULL, o.payload, ?)), IF(n.old, 0, ?), \
+             o.created_at, LAST_INSERT_ID(o.version + 1), IF(n.old, NULL, ?), IF(n.old, ?, NULL) \
+             FROM {t} AS o CROSS JOIN (SELECT 0 AS old UNION ALL SELECT 1) AS n \
+             WHERE o.`key` = ? AND o.destroyed_at IS NULL AND o.expires_at > ? AND (? IS NULL OR o.version = ?) \
+             FOR UPDATE ON DUPLICATE KEY UPDATE \
+             version = IF({t}.`key` = ?, {t}.version, {t}.version + 9223372036854775807), \
+             destroyed_at = IF({t}.`key` = ?, VALUES(destroyed_at), {t}.destroyed_at)"
+        );
+        Statements {
+            create: format!(
+                "INSERT INTO {t} (`key`, payload, expires_at, created_at, version, principal) \
+                 VALUES (?, ?, ?, ?, 1, ?)"
+            ),
+            load: format!("SELECT {RECORD} FROM {t} WHERE `key` = ? AND {readable}"),
+            update_expected: format!(
+                "UPDATE {t} SET payload = ?, expires_at = ?, principal = ?, version = version + 1 \
+                 WHERE `key` = ? AND {live} AND version = ?"
+            ),
+            update_any: format!(
+                "UPDATE {t} SET payload = ?, expires_at = ?, principal = ?, version = LAST_INSERT_ID(version + 1) \
+                 WHERE `key` = ? AND {live}"
+            ),
+            update_any_returning: update_any,
+            live_version: format!("SELECT version FROM {t} WHERE `key` = ? AND {live}"),
+            touch: format!("UPDATE {t} SET expires_at = ? WHERE `key` = ? AND {live}"),
+            destroy: format!("UPDATE {t} SET destroyed_at = ? WHERE `key` = ? AND {live}"),
+            remove: format!("DELETE FROM {t} WHERE `key` = ? AND {live}"),
+            rotate_returning: format!("{rotate} RETURNING version, destroyed_at"),
+            rotate,
+            rotate_removing: format!(
+                "UPDATE {t} SET `key` = ?, payload = COALESCE(?, payload), expires_at = ?, principal = ?, \
+                 version = LAST_INSERT_ID(version + 1) WHERE `key` = ? AND {live} AND (? IS NULL OR version = ?)"
+            ),
+            // The index on (principal, key) is read, and locked, in the order of keys.
+            destroy_principal: format!(
+                "UPDATE {t} SET destroyed_at = ? WHERE principal = ? AND {live} AND `key` <> ?"
+            ),
+            remove_principal: format!("DELETE FROM {t} WHERE principal = ? AND {live} AND `key` <> ?"),
+            // The derived table locks and skips; the DELETE then waits for nothing, so that it is in no deadlock.
+            // MySQL has no LIMIT in an IN subquery, but in a derived table. STRAIGHT_JOIN and the index keep the
+            // optimizer from reading, and locking, every expired row.
+            purge: format!(
+                "DELETE t FROM (SELECT `key` FROM {t} WHERE expires_at <= ? ORDER BY expires_at LIMIT ? \
+                 FOR UPDATE SKIP LOCKED) AS x STRAIGHT_JOIN {t} AS t FORCE INDEX (PRIMARY) ON t.`key` = x.`key` \
+                 WHERE t.expires_at <= ?"
+            ),
+            find_expired: format!("SELECT `key` FROM {t} WHERE expires_at <= ? ORDER BY expires_at LIMIT ?"),
+            list: format!(
+                "SELECT {RECORD}, `key` FROM {t} FORCE INDEX (PRIMARY) WHERE `key` > ? AND {readable} \
+                 ORDER BY `key` LIMIT ?"
+            ),
+            list_principal: format!(
+                "SELECT {RECORD}, `key` FROM {t} WHERE principal = ? AND `key` > ? AND {readable} \
+                 ORDER BY `key` LIMIT ?"
+            ),
+            count: format!("SELECT COUNT(*) FROM {t} WHERE {live}"),
+            count_principal: format!("SELECT COUNT(*) FROM {t} WHERE {live} AND principal = ?"),
+            count_principal_except: format!(
+                "SELECT COUNT(*) FROM {t} WHERE {live} AND principal = ? AND `key` <> ?"
+            ),
+            clear: format!("DELETE FROM {t}"),
+            many: sizes().map(|rows| many(&t, format, rows)).collect(),
+        }
+    }
+
+    /// The forms for the least power of two that takes so many rows, and that power.
+    pub(super) fn many(&self, rows: usize) -> (usize, &Many) {
+        let size = rows.clamp(1, MAX_ROWS).next_power_of_two();
+        let index = sizes().position(|candidate| candidate == size).unwrap_or(0);
+        (size, &self.many[index])
+    }
+}
+
+fn sizes() -> impl Iterator<Item = usize> {
+    std::iter::successors(Some(1), |size| (size * 2 <= MAX_ROWS).then_some(size * 2))
+}
+
+fn many(t: &str, format: KeyFormat, rows: usize) -> Many {
+    let repeat = |row: &str| vec![row; rows].join(", ");
+    let live = "destroyed_at IS NULL AND expires_at > ?";
+    let keys = repeat("?");
+    // A value in VALUES has no type of its own: without the cast it would be text, and its bytes checked as such.
+    let key = match format {
+        KeyFormat::Hashed => "CAST(? AS BINARY(32))",
+        KeyFormat::Plain => "CAST(? AS BINARY)",
+    };
+    // The rows come in the order of keys, and are locked in it. One without a key fills the power of two.
+    let locked = "STRAIGHT_JOIN {t} AS o FORCE INDEX (PRIMARY) ON o.`key` = v.k";
+    let locked = locked.replace("{t}", t);
+    let where_live = "WHERE o.destroyed_at IS NULL AND o.expires_at > ?";
+    let update_row = format!("({key}, ?, CAST(? AS SIGNED), ?, CAST(? AS SIGNED))");
+    let touch_row = format!("({key}, CAST(? AS SIGNED))");
+    Many {
+        load: format!(
+            "SELECT {RECORD}, `key` FROM {t} WHERE `key` IN ({keys}) AND destroyed_at IS NULL \
+             AND (expires_at > ?) IS NOT FALSE"
+        ),
+        purge_keys: format!("DELETE FROM {t} WHERE expires_at <= ? AND `key` IN ({keys})"),
+        create: format!(
+            "INSERT INTO {t} (`key`, payload, expires_at, created_at, version, principal) VALUES {}",
+            repeat("(?, ?, ?, ?, 1, ?)")
+        ),
+        update: format!(
+            "INSERT INTO {t} (`key`, payload, expires_at, created_at, version, principal) \
+             WITH v (k, payload, expires_at, principal, expected) AS (VALUES {}) \
+             SELECT o.`key`, v.payload, v.expires_at, o.created_at, o.version + 1, v.principal \
+             FROM v {locked} {where_live} AND (v.expected IS NULL OR v.expected = o.version) FOR UPDATE \
+             ON DUPLICATE KEY UPDATE payload = VALUES(payload), expires_at = VALUES(expires_at), \
+             principal = VALUES(principal), version = VALUES(version) RETURNING `key`, version",
+            repeat(&update_row)
+        ),
+        touch: format!(
+            "INSERT INTO {t} (`key`, payload, expires_at, created_at, version) \
+             WITH v (k, expires_at) AS (VALUES {}) \
+             SELECT o.`key`, '', v.expires_at, 0, 0 FROM v {locked} {where_live} FOR UPDATE \
+             ON DUPLICATE KEY UPDATE expires_at = VALUES(expires_at) RETURNING `key`",
+            repeat(&touch_row)
+        ),
+        destroy: format!(
+            "INSERT INTO {t} (`key`, payload, expires_at, created_at, version, destroyed_at) \
+             SELECT o.`key`, '', 0, 0, 0, ? FROM {t} AS o FORCE INDEX (PRIMARY) \
+             WHERE o.`key` IN ({keys}) AND o.destroyed_at IS NULL AND o.expires_at > ? FOR UPDATE \
+             ON DUPLICATE KEY UPDATE destroyed_at = VALUES(destroyed_at) RETURNING `key`"
+        ),
+        remove: format!("DELETE FROM {t} WHERE `key` IN ({keys}) AND {live} RETURNING `key`"),
+    }
+}
+
+/// The version that the statement before left on this connection.
+pub(super) const LAST_VERSION: &str = "SELECT CAST(LAST_INSERT_ID() AS SIGNED)";
+
+/// The server's clock in ms, which no time zone touches.
+pub(super) const SERVER_TIME: &str =
+    "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6)) DIV 1000";
+
+pub(super) const SERVER_VERSION: &str = "SELECT VERSION()";
+
+/// For each new connection of our own. Messages in English, as diesel-async drops the error's number.
+pub(super) const SET_UP: [&str; 2] = [
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', lc_messages = 'en_US', autocommit = 1",
+    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+];
+
+/// What matters of the server: version, the largest packet, sql_mode, whether it only reads, isolation, durability.
+/// `tx_isolation` is the name that MariaDB knows before 11.1, `transaction_isolation` the one of MySQL 8.
+pub(super) fn server(mariadb: bool) -> String {
+    let isolation = if mariadb { "@@tx_isolation" } else { "@@transaction_isolation" };
+    format!(
+        "SELECT VERSION(), @@max_allowed_packet, @@sql_mode, @@global.read_only, {isolation}, \
+         @@innodb_flush_log_at_trx_commit"
+    )
+}
+
+/// schema or NULL for the connection's own, table: its engine, options, rows.
+pub(super) const TABLE: &str = "SELECT ENGINE, COALESCE(ROW_FORMAT, '') FROM information_schema.TABLES \
+    WHERE TABLE_SCHEMA = COALESCE(?, DATABASE()) AND TABLE_NAME = ?";
+
+/// schema or NULL, table: each column's name, type, whether it may be NULL, collation.
+pub(super) const COLUMNS: &str = "\
+    SELECT COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, COALESCE(COLLATION_NAME, '') FROM information_schema.COLUMNS \
+    WHERE TABLE_SCHEMA = COALESCE(?, DATABASE()) AND TABLE_NAME = ?";
+
+/// schema or NULL, table: each index's name and columns.
+pub(super) const INDEXES: &str = "\
+    SELECT INDEX_NAME, GROUP_CONCAT(COLUMN_NAME ORDER BY SEQ_IN_INDEX SEPARATOR ',') \
+    FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = COALESCE(?, DATABASE()) AND TABLE_NAME = ? \
+    GROUP BY INDEX_NAME";

@@ -1,0 +1,519 @@
+//! The operations.
+
+use std::fmt;
+use std::num::NonZeroU32;
+
+use async_trait::async_trait;
+use session_core::{
+    Capabilities, Create, Created, Destroy, DestroyMode, Error, Filter, Finding, Gathering, KeyFormat,
+    Listed, Operation, Payload, Principal, Record, Result, Rotate, Rotated, SessionKey, Store, TableName,
+    Timestamp, Touch, Update, Updated, Version, Write, Written,
+};
+use tokio::sync::OnceCell;
+
+use super::builder::MysqlBuilder;
+use super::error::{DUPLICATE, OUT_OF_RANGE};
+use super::pool::Connections;
+use super::query::{Bind, MysqlRow, columns};
+use super::statements::{self, Statements};
+use super::{batch, diagnose};
+use crate::convert;
+
+pub(super) const BACKEND: &str = "mysql";
+
+/// Sessions in a table of a MariaDB database, from 10.6 on, or a MySQL database, from 8.0 on.
+///
+/// Each operation is one statement and one round trip, prepared once for each connection, but for these:
+/// an update or rotation that fails takes a second round trip, to tell [`Stale`](Updated::Stale) from
+/// [`Gone`](Updated::Gone); ending a principal's sessions takes a second one, to see that none was rotated away
+/// meanwhile; and on MySQL, which has no RETURNING, an update without an expected version reads the new one.
+///
+/// No transaction is ever open between two messages, so that dropping a future leaves the operation done wholly or not
+/// at all; its connection is then closed. Times are whole numbers of milliseconds: no time zone has any influence.
+pub struct MysqlStore {
+    pub(super) connections: Connections,
+    pub(super) statements: Statements,
+    pub(super) table: TableName,
+    pub(super) format: KeyFormat,
+    pub(super) limit_subquery: bool,
+    pub(super) flavor: OnceCell<Flavor>,
+}
+
+/// Which of the two answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flavor {
+    Mariadb,
+    Mysql,
+}
+
+/// Where a session that a write did not find stands.
+enum Standing {
+    Stale,
+    Gone,
+    /// Live, with the expected version: it came to that since, and the write may be tried again.
+    Fit,
+}
+
+impl MysqlStore {
+    /// A store on the table `sessions` of the database that a URL names, with the defaults of all
+    /// [options](MysqlStore::builder). Makes one connection, to see that it can.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](session_core::ErrorKind::InvalidInput) if the URL cannot be read, and
+    /// [`Unavailable`](session_core::ErrorKind::Unavailable) or [`Backend`](session_core::ErrorKind::Backend) if the
+    /// server is not there or refuses.
+    ///
+    /// # Cancel safety
+    /// Nothing is left behind.
+    pub async fn connect(url: impl Into<String>) -> Result<MysqlStore> {
+        let store = MysqlStore::builder().url(url).build()?;
+        store.flavor().await.map_err(|error| error.with_operation(Operation::Connect))?;
+        Ok(store)
+    }
+
+    /// All options.
+    pub fn builder() -> MysqlBuilder {
+        MysqlBuilder::new()
+    }
+
+    /// The statement that makes the table and its indexes, for a migration.
+    pub fn schema_sql(&self) -> &str {
+        &self.connections.ddl
+    }
+
+    /// Makes the table, with its indexes, if it is missing. Any number of processes may call it at once, and a user
+    /// without the right to make tables may where the table is there.
+    ///
+    /// # Errors
+    /// [`Backend`](session_core::ErrorKind::Backend) if the table has to be made and the user may not.
+    ///
+    /// # Cancel safety
+    /// One statement: the table and its indexes are made, or nothing is.
+    pub async fn create_table(&self) -> Result<()> {
+        let values = diagnose::names(&self.table);
+        let there = self.connections.read(statements::TABLE, &values, |_| ()).await?;
+        if !there.is_empty() {
+            return Ok(());
+        }
+        // A lock on the name makes one of several at once do it, and the others find the table.
+        self.connections.script(&self.connections.ddl).await
+    }
+
+    pub(super) fn check(&self, key: &SessionKey) -> Result<()> {
+        if key.format() == self.format {
+            return Ok(());
+        }
+        Err(Error::invalid_input(
+            "the key's format is not this table's; make keys with the store's `key_format`",
+        )
+        .with_backend(BACKEND))
+    }
+
+    /// Asks the server once which of the two it is.
+    pub(super) async fn flavor(&self) -> Result<Flavor> {
+        let ask = || async {
+            let versions = self
+                .connections
+                .read(statements::SERVER_VERSION, &[], |row| {
+                    columns(row, |[version]| convert::text("version", version).map(str::to_owned))
+                })
+                .await?;
+            let version = versions.into_iter().next().transpose()?.unwrap_or_default();
+            Ok(if version.contains("MariaDB") { Flavor::Mariadb } else { Flavor::Mysql })
+        };
+        self.flavor.get_or_try_init(ask).await.copied()
+    }
+
+    /// After a write that found no row. It changed nothing, so its outcome may be that of any later instant.
+    async fn standing(
+        &self,
+        key: &SessionKey,
+        expected: Option<Version>,
+        now: Timestamp,
+    ) -> Result<Standing> {
+        let values = [Bind::key(key), Bind::Bigint(now.as_millis())];
+        let versions = self.connections.read(&self.statements.live_version, &values, version).await?;
+        Ok(match versions.into_iter().next().transpose()? {
+            None => Standing::Gone,
+            Some(version) if expected.is_some_and(|expected| expected != version) => Standing::Stale,
+            Some(_) => Standing::Fit,
+        })
+    }
+
+    /// One try of an update: the new version, if a row was found.
+    async fn try_update(&self, update: &Update, now: Timestamp) -> Result<Option<Version>> {
+        let values = [
+            Bind::Text(update.payload.as_str()),
+            Bind::Bigint(update.expires_at.as_millis()),
+            principal(update.principal.as_ref()),
+            Bind::key(&update.key),
+            Bind::Bigint(now.as_millis()),
+            Bind::Bigint(update.expected.map_or(0, Version::get)),
+        ];
+        if let Some(expected) = update.expected {
+            let updated = self.connections.execute(&self.statements.update_expected, &values).await?;
+            return Ok((updated > 0).then(|| expected.next()));
+        }
+        let values = &values[..5];
+        match self.flavor().await? {
+            Flavor::Mariadb => {
+                let statement = &self.statements.update_any_returning;
+                let versions = self.connections.write(statement, values, version).await?;
+                versions.into_iter().next().transpose()
+            }
+            Flavor::Mysql => {
+                let statement = &self.statements.update_any;
+                self.connections.execute_then_version(statement, values).await?.transpose().map(as_version)
+            }
+        }
+    }
+
+    /// One try of a rotation that leaves the old row, marked.
+    async fn try_rotate(&self, rotate: &Rotate, now: Timestamp) -> Result<Option<Version>> {
+        let payload = Bind::OptionalText(rotate.payload.as_ref().map(Payload::as_str));
+        let expected = Bind::OptionalBigint(rotate.expected.map(Version::get));
+        let from = Bind::key(&rotate.from);
+        let now = Bind::Bigint(now.as_millis());
+        let values = [
+            Bind::key(&rotate.to),
+            payload,
+            payload,
+            Bind::Bigint(rotate.expires_at.as_millis()),
+            principal(rotate.principal.as_ref()),
+            now,
+            from,
+            now,
+            expected,
+            expected,
+            from,
+            from,
+        ];
+        match self.flavor().await? {
+            Flavor::Mariadb => {
+                let rows =
+                    self.connections.write(&self.statements.rotate_returning, &values, rotated).await?;
+                let mut moved = None;
+                for row in rows {
+                    moved = moved.or(row?);
+                }
+                Ok(moved)
+            }
+            Flavor::Mysql => {
+                let statement = &self.statements.rotate;
+                self.connections.execute_then_version(statement, &values).await?.transpose().map(as_version)
+            }
+        }
+    }
+
+    /// One try of a rotation that takes the row along.
+    async fn try_rotate_removing(&self, rotate: &Rotate, now: Timestamp) -> Result<Option<Version>> {
+        let expected = Bind::OptionalBigint(rotate.expected.map(Version::get));
+        let values = [
+            Bind::key(&rotate.to),
+            Bind::OptionalText(rotate.payload.as_ref().map(Payload::as_str)),
+            Bind::Bigint(rotate.expires_at.as_millis()),
+            principal(rotate.principal.as_ref()),
+            Bind::key(&rotate.from),
+            Bind::Bigint(now.as_millis()),
+            expected,
+            expected,
+        ];
+        let statement = &self.statements.rotate_removing;
+        match rotate.expected {
+            Some(expected) => {
+                let moved = self.connections.execute(statement, &values).await?;
+                Ok((moved > 0).then(|| expected.next()))
+            }
+            None => {
+                self.connections.execute_then_version(statement, &values).await?.transpose().map(as_version)
+            }
+        }
+    }
+
+    async fn count_rows(&self, statement: &str, values: &[Bind<'_>]) -> Result<u64> {
+        let rows = self
+            .connections
+            .read(statement, values, |row| columns(row, |[count]| convert::bigint("count", count)))
+            .await?;
+        rows.into_iter().next().transpose().map(|count| convert::count(count.unwrap_or(0)))
+    }
+}
+
+#[async_trait]
+impl Store for MysqlStore {
+    fn backend(&self) -> &'static str {
+        BACKEND
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::ALL
+    }
+
+    fn key_format(&self) -> KeyFormat {
+        self.format
+    }
+
+    async fn create(&self, create: &Create, now: Timestamp) -> Result<Created> {
+        self.check(&create.key)?;
+        match self.connections.execute(&self.statements.create, &create_row(create, now)).await {
+            Ok(_) => Ok(Created::Created),
+            Err(error) if error.code() == Some(DUPLICATE) => Ok(Created::KeyTaken),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn load(&self, key: &SessionKey, now: Timestamp) -> Result<Option<Record>> {
+        self.check(key)?;
+        let values = [Bind::key(key), Bind::Bigint(now.as_millis())];
+        let rows = self.connections.read(&self.statements.load, &values, record).await?;
+        rows.into_iter().next().transpose().map_err(|error| error.with_backend(BACKEND))
+    }
+
+    async fn update(&self, update: &Update, now: Timestamp) -> Result<Updated> {
+        self.check(&update.key)?;
+        loop {
+            if let Some(version) = self.try_update(update, now).await? {
+                return Ok(Updated::Saved(version));
+            }
+            match self.standing(&update.key, update.expected, now).await? {
+                Standing::Gone => return Ok(Updated::Gone),
+                Standing::Stale => return Ok(Updated::Stale),
+                Standing::Fit => {}
+            }
+        }
+    }
+
+    async fn touch(&self, touch: &Touch, now: Timestamp) -> Result<bool> {
+        self.check(&touch.key)?;
+        let values = [
+            Bind::Bigint(touch.expires_at.as_millis()),
+            Bind::key(&touch.key),
+            Bind::Bigint(now.as_millis()),
+        ];
+        Ok(self.connections.execute(&self.statements.touch, &values).await? > 0)
+    }
+
+    async fn destroy(&self, destroy: &Destroy, now: Timestamp) -> Result<bool> {
+        self.check(&destroy.key)?;
+        let key = Bind::key(&destroy.key);
+        let now = Bind::Bigint(now.as_millis());
+        let ended = match destroy.mode {
+            DestroyMode::Soft => self.connections.execute(&self.statements.destroy, &[now, key, now]).await?,
+            DestroyMode::Hard => self.connections.execute(&self.statements.remove, &[key, now]).await?,
+        };
+        Ok(ended > 0)
+    }
+
+    async fn rotate(&self, rotate: &Rotate, now: Timestamp) -> Result<Rotated> {
+        self.check(&rotate.from)?;
+        self.check(&rotate.to)?;
+        if rotate.from == rotate.to {
+            return Err(Error::invalid_input(
+                "a session cannot be rotated to the key that it has; draw a new id",
+            )
+            .with_backend(BACKEND));
+        }
+        loop {
+            let tried = match rotate.mode {
+                DestroyMode::Soft => self.try_rotate(rotate, now).await,
+                DestroyMode::Hard => self.try_rotate_removing(rotate, now).await,
+            };
+            match tried {
+                Ok(Some(version)) => return Ok(Rotated::Rotated(version)),
+                Ok(None) => {}
+                Err(error) if [Some(DUPLICATE), Some(OUT_OF_RANGE)].contains(&error.code()) => {
+                    return Ok(Rotated::KeyTaken);
+                }
+                Err(error) => return Err(error),
+            }
+            match self.standing(&rotate.from, rotate.expected, now).await? {
+                Standing::Gone => return Ok(Rotated::Gone),
+                Standing::Stale => return Ok(Rotated::Stale),
+                Standing::Fit => {}
+            }
+        }
+    }
+
+    async fn destroy_principal(
+        &self,
+        principal: &Principal,
+        except: Option<&SessionKey>,
+        mode: DestroyMode,
+        now: Timestamp,
+    ) -> Result<u64> {
+        if let Some(except) = except {
+            self.check(except)?;
+        }
+        let whose = Bind::Bytes(principal.as_str().as_bytes());
+        // No key is empty.
+        let except = Bind::Bytes(except.map_or(&[], SessionKey::as_bytes));
+        let now = Bind::Bigint(now.as_millis());
+        let mut total = 0;
+        loop {
+            total += match mode {
+                DestroyMode::Soft => {
+                    let values = [now, whose, now, except];
+                    self.connections.execute(&self.statements.destroy_principal, &values).await?
+                }
+                DestroyMode::Hard => {
+                    let values = [whose, now, except];
+                    self.connections.execute(&self.statements.remove_principal, &values).await?
+                }
+            };
+            // A session that was rotated away while this waited for its row lives on under a key that may have been
+            // passed already.
+            let statement = &self.statements.count_principal_except;
+            if self.count_rows(statement, &[now, whose, except]).await? == 0 {
+                return Ok(total);
+            }
+        }
+    }
+
+    async fn purge_expired(&self, now: Timestamp, limit: NonZeroU32) -> Result<u64> {
+        let now = Bind::Bigint(now.as_millis());
+        let limit = Bind::Bigint(limit.get().into());
+        if self.limit_subquery {
+            return self.connections.execute(&self.statements.purge, &[now, limit, now]).await;
+        }
+        let format = self.format;
+        let keys = self
+            .connections
+            .read(&self.statements.find_expired, &[now, limit], |row| {
+                columns(row, |[key]| convert::key(format, key))
+            })
+            .await?;
+        let mut keys: Vec<SessionKey> = keys.into_iter().collect::<Result<_>>()?;
+        // In the order in which batches of writes lock.
+        keys.sort_unstable();
+        let mut purged = 0;
+        for keys in keys.chunks(statements::MAX_ROWS) {
+            let (size, many) = self.statements.many(keys.len());
+            let mut values = vec![now];
+            values.extend(batch::filled(keys.iter().map(Bind::key), size));
+            purged += self.connections.execute(&many.purge_keys, &values).await?;
+        }
+        Ok(purged)
+    }
+
+    async fn list(
+        &self,
+        filter: &Filter,
+        after: Option<&SessionKey>,
+        limit: NonZeroU32,
+        now: Timestamp,
+    ) -> Result<Vec<Listed>> {
+        if let Some(after) = after {
+            self.check(after)?;
+        }
+        let after = Bind::Bytes(after.map_or(&[], SessionKey::as_bytes));
+        let page = [after, Bind::Bigint(now.as_millis()), Bind::Bigint(limit.get().into())];
+        let format = self.format;
+        let read = |row: &MysqlRow| listed(format, row);
+        let rows = match &filter.principal {
+            None => self.connections.read(&self.statements.list, &page, read).await?,
+            Some(principal) => {
+                let [after, now, limit] = page;
+                let values = [Bind::Bytes(principal.as_str().as_bytes()), after, now, limit];
+                self.connections.read(&self.statements.list_principal, &values, read).await?
+            }
+        };
+        rows.into_iter().collect()
+    }
+
+    async fn count(&self, filter: &Filter, now: Timestamp) -> Result<u64> {
+        let now = Bind::Bigint(now.as_millis());
+        match &filter.principal {
+            None => self.count_rows(&self.statements.count, &[now]).await,
+            Some(principal) => {
+                let values = [now, Bind::Bytes(principal.as_str().as_bytes())];
+                self.count_rows(&self.statements.count_principal, &values).await
+            }
+        }
+    }
+
+    async fn clear(&self) -> Result<u64> {
+        self.connections.execute(&self.statements.clear, &[]).await
+    }
+
+    async fn server_time(&self) -> Result<Timestamp> {
+        let rows = self
+            .connections
+            .read(statements::SERVER_TIME, &[], |row| columns(row, |[time]| convert::bigint("time", time)))
+            .await?;
+        let millis = rows.into_iter().next().transpose()?;
+        millis.map(Timestamp::from_millis).ok_or_else(|| Error::corrupt("the server did not tell its time"))
+    }
+
+    async fn diagnose(&self) -> Result<Vec<Finding>> {
+        diagnose::diagnose(self).await
+    }
+
+    async fn load_many(&self, keys: &[SessionKey], now: Timestamp) -> Result<Vec<Result<Option<Record>>>> {
+        batch::load(self, keys, now).await
+    }
+
+    async fn write_many(&self, writes: &[Write], now: Timestamp) -> Result<Vec<Result<Written>>> {
+        batch::write(self, writes, now).await
+    }
+
+    /// Two lanes each way keep the server busy while a third batch forms.
+    fn gathering(&self) -> Gathering {
+        Gathering { read_lanes: 2, write_lanes: 2, max_batch: statements::MAX_ROWS, max_bytes: 4 << 20 }
+    }
+}
+
+impl fmt::Debug for MysqlStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MysqlStore")
+            .field("table", &self.table)
+            .field("key_format", &self.format)
+            .field("pool", &self.connections.pool.status())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The values of a row of an insert.
+pub(super) fn create_row(create: &Create, now: Timestamp) -> [Bind<'_>; 5] {
+    [
+        Bind::key(&create.key),
+        Bind::Text(create.payload.as_str()),
+        Bind::Bigint(create.expires_at.as_millis()),
+        Bind::Bigint(now.as_millis()),
+        principal(create.principal.as_ref()),
+    ]
+}
+
+pub(super) fn principal(principal: Option<&Principal>) -> Bind<'_> {
+    Bind::OptionalBytes(principal.map(|principal| principal.as_str().as_bytes()))
+}
+
+fn record(row: &MysqlRow) -> Result<Record> {
+    columns(row, convert::record)
+}
+
+/// An entry of a listing. Only a key that cannot be read is an error of the whole: there is nothing to call it by.
+pub(super) fn listed(format: KeyFormat, row: &MysqlRow) -> Result<Listed> {
+    columns(row, |[payload, expires_at, created_at, version, principal, key]| {
+        let record = convert::record([payload, expires_at, created_at, version, principal])
+            .map_err(|error| error.with_backend(BACKEND));
+        Ok(Listed { key: convert::key(format, key)?, record })
+    })
+}
+
+fn version(row: &MysqlRow) -> Result<Version> {
+    columns(row, |[version]| convert::bigint("version", version)).map(Version::new)
+}
+
+/// The version, if this is the row of the new key.
+fn rotated(row: &MysqlRow) -> Result<Option<Version>> {
+    columns(row, |[version, destroyed_at]| match destroyed_at {
+        convert::Value::Null => {
+            convert::bigint("version", version).map(|version| Some(Version::new(version)))
+        }
+        _ => Ok(None),
+    })
+}
+
+fn as_version(version: Option<i64>) -> Option<Version> {
+    version.map(Version::new)
+}

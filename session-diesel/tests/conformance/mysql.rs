@@ -1,0 +1,105 @@
+//! MySQL and MariaDB.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+
+use conformance::{Availability, Backend, Namespace};
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Opts, OptsBuilder};
+use session_core::{Error, Gathered, KeyFormat, Result, SessionKey, Store, TableName};
+use session_diesel::MysqlStore;
+
+use crate::{Variant, host_of, with_host};
+
+const URL: &str = "SESSION_STORE_MYSQL_URL";
+
+pub(crate) fn backends() -> impl Iterator<Item = Availability> {
+    Variant::ALL
+        .into_iter()
+        .map(|variant| Availability::from_env("mysql", variant.name(), URL, |url| Mysql { url, variant }))
+}
+
+struct Mysql {
+    url: String,
+    variant: Variant,
+}
+
+impl Mysql {
+    async fn raw(&self) -> Result<Conn> {
+        let opts =
+            Opts::from_url(&self.url).map_err(|error| Error::invalid_input("the URL").with_source(error))?;
+        Conn::new(OptsBuilder::from_opts(opts).prefer_socket(false)).await.map_err(raw_error)
+    }
+}
+
+#[async_trait::async_trait]
+impl Backend for Mysql {
+    fn name(&self) -> String {
+        "mysql".to_owned()
+    }
+
+    fn variant(&self) -> String {
+        self.variant.name().to_owned()
+    }
+
+    async fn open(&self, namespace: &Namespace, via: Option<SocketAddr>) -> Result<Arc<dyn Store>> {
+        let url = via.map_or_else(|| self.url.clone(), |via| with_host(&self.url, &via.to_string()));
+        let format = if self.variant == Variant::Plain { KeyFormat::Plain } else { KeyFormat::Hashed };
+        let store = MysqlStore::builder()
+            .url(url)
+            .table(TableName::new(namespace.as_str())?)
+            .key_format(format)
+            .limit_subquery(self.variant != Variant::OtherPurge)
+            .build()?;
+        store.create_table().await?;
+        let gathering = store.gathering();
+        let store: Arc<dyn Store> = Arc::new(store);
+        Ok(match self.variant {
+            Variant::Gathered => Arc::new(Gathered::new(store, gathering)),
+            _ => store,
+        })
+    }
+
+    async fn remove(&self, namespace: &Namespace) -> Result<()> {
+        let mut raw = self.raw().await?;
+        raw.query_drop(format!("DROP TABLE IF EXISTS `{namespace}`")).await.map_err(raw_error)
+    }
+
+    fn address(&self) -> Option<SocketAddr> {
+        host_of(&self.url)?.to_socket_addrs().ok()?.next()
+    }
+
+    fn durable(&self) -> bool {
+        true
+    }
+
+    async fn corrupt(&self, namespace: &Namespace, key: &SessionKey) -> Result<bool> {
+        let mut raw = self.raw().await?;
+        let alter = format!("ALTER TABLE `{namespace}` MODIFY payload longtext CHARACTER SET utf8mb4 NULL");
+        raw.query_drop(alter).await.map_err(raw_error)?;
+        let update = format!("UPDATE `{namespace}` SET payload = NULL WHERE `key` = ?");
+        raw.exec_drop(update, (key.as_bytes(),)).await.map_err(raw_error)?;
+        Ok(raw.affected_rows() == 1)
+    }
+
+    async fn raw_dump(&self, namespace: &Namespace) -> Result<Option<Vec<u8>>> {
+        let mut raw = self.raw().await?;
+        let rows: Vec<mysql_async::Row> =
+            raw.query(format!("SELECT * FROM `{namespace}`")).await.map_err(raw_error)?;
+        let mut dump = Vec::new();
+        for row in rows {
+            for value in row.unwrap_raw().into_iter().flatten() {
+                match value {
+                    mysql_async::Value::Bytes(bytes) => dump.extend(bytes),
+                    other => dump.extend(other.as_sql(true).into_bytes()),
+                }
+                dump.push(b'\n');
+            }
+        }
+        Ok(Some(dump))
+    }
+}
+
+fn raw_error(error: mysql_async::Error) -> Error {
+    Error::unavailable("the suite's own connection failed").with_source(error)
+}
