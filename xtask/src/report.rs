@@ -115,6 +115,7 @@ pub(crate) enum Verdict {
     Partly,
     Failed,
     NotRun,
+    Inapplicable,
 }
 
 impl Counts {
@@ -134,6 +135,7 @@ impl Counts {
     pub(crate) fn verdict(self) -> Verdict {
         match self {
             Self { failed: 1.., .. } => Verdict::Failed,
+            Self { passed: 0, not_run: 0, inapplicable: 1.., .. } => Verdict::Inapplicable,
             Self { passed: 0, .. } => Verdict::NotRun,
             Self { not_run: 0, .. } => Verdict::Proven,
             Self { .. } => Verdict::Partly,
@@ -341,7 +343,7 @@ mod tests {
         assert_eq!(memory.of_guarantee("G1").verdict(), Verdict::Proven);
         assert_eq!(memory.of_guarantee("G2").verdict(), Verdict::NotRun);
         assert_eq!(memory.of_guarantee("G3").verdict(), Verdict::Failed);
-        assert_eq!(memory.of_guarantee("G10").verdict(), Verdict::NotRun);
+        assert_eq!(memory.of_guarantee("G10").verdict(), Verdict::Inapplicable);
         assert_eq!(memory.of_guarantee("G14").verdict(), Verdict::Partly);
     }
 

@@ -80,7 +80,8 @@ fn matrix(html: &mut String, report: &Report) {
         html.push_str("</tr>\n");
     }
     html.push_str("</tbody>\n</table></div>\n<p class=\"legend\">");
-    for verdict in [Verdict::Proven, Verdict::Partly, Verdict::Failed, Verdict::NotRun] {
+    for verdict in [Verdict::Proven, Verdict::Partly, Verdict::Failed, Verdict::NotRun, Verdict::Inapplicable]
+    {
         let (class, sign, word) = look(verdict);
         let _ = write!(html, "<span class=\"{class}\"><span>{sign}</span></span> {word} ");
     }
@@ -93,6 +94,7 @@ fn look(verdict: Verdict) -> (&'static str, &'static str, &'static str) {
         Verdict::Partly => ("part", "◐", "proven as far as it could run"),
         Verdict::Failed => ("fail", "✕", "failed"),
         Verdict::NotRun => ("none", "·", "not run"),
+        Verdict::Inapplicable => ("none", "–", "does not apply"),
     }
 }
 

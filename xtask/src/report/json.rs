@@ -37,6 +37,7 @@ fn backend(proof: &Proof) -> Value {
                 Verdict::Partly => "proven in part",
                 Verdict::Failed => "failed",
                 Verdict::NotRun => "not run",
+                Verdict::Inapplicable => "does not apply",
             };
             ((*guarantee).to_owned(), json!(verdict))
         })

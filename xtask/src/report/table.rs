@@ -37,6 +37,7 @@ fn row(proof: &Proof, name_width: usize) -> String {
             Verdict::Partly => ("part", Paint::Yellow),
             Verdict::Failed => ("FAIL", Paint::Red),
             Verdict::NotRun => ("-", Paint::Dim),
+            Verdict::Inapplicable => ("n/a", Paint::Dim),
         };
         // Padded before it is painted: colours have no width.
         line.push_str(&paint(colour, &format!(" {word:>4}")));
