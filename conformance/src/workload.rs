@@ -26,6 +26,8 @@ pub(crate) struct Habits {
     pub(crate) drops: u64,
     /// The most time a call may take before its caller gives it up.
     pub(crate) patience: Duration,
+    /// Whether calls have different times. Those that are gathered share one, at most a second later than their own.
+    pub(crate) times: bool,
     /// Whether an error is nobody's fault. The others end the case.
     pub(crate) forgives: fn(&Error) -> bool,
 }
@@ -39,6 +41,7 @@ pub(crate) async fn run(
     rng: &mut Rng,
 ) -> Verdict {
     let mut workers = JoinSet::new();
+    let common = i64::try_from(rng.below(3)).unwrap_or(0);
     for worker in 0..habits.workers {
         let store = Arc::clone(rng.pick(handles));
         let (world, history) = (Arc::clone(world), Arc::clone(history));
@@ -47,7 +50,9 @@ pub(crate) async fn run(
         workers.spawn(async move {
             for turn in 0..habits.calls {
                 let payload = u32::try_from(100 + worker * 1000 + turn * 10).unwrap_or(u32::MAX);
-                let call = draw(&mut rng, &world, payload, habits.batches);
+                let op = draw(&mut rng, &world, payload, habits.batches);
+                let now = if habits.times { i64::try_from(rng.below(3)).unwrap_or(0) } else { common };
+                let call = Call { now, op };
                 let what = call.to_string();
                 let calling = history.call(&world, &*store, call);
                 let drops = habits.drops > 0 && rng.once_in(habits.drops);
@@ -100,9 +105,8 @@ pub(crate) async fn drop_early<F: Future>(future: F, rng: &mut Rng) -> Option<F:
     tokio::time::timeout(time, polled).await.ok().flatten()
 }
 
-fn draw(rng: &mut Rng, world: &World, payload: u32, batches: u64) -> Call {
-    let now = i64::try_from(rng.below(3)).unwrap_or(0);
-    let op = if rng.once_in(batches) {
+fn draw(rng: &mut Rng, world: &World, payload: u32, batches: u64) -> Op {
+    if rng.once_in(batches) {
         let mut keys: Vec<Key> = world.key_numbers().collect();
         rng.shuffle(&mut keys);
         keys.truncate(1 + usize::try_from(rng.below(3)).unwrap_or(0));
@@ -115,8 +119,7 @@ fn draw(rng: &mut Rng, world: &World, payload: u32, batches: u64) -> Call {
         }
     } else {
         single(rng, world, payload)
-    };
-    Call { now, op }
+    }
 }
 
 fn single(rng: &mut Rng, world: &World, payload: u32) -> Op {

@@ -34,6 +34,7 @@ async fn a_dropped_call_happens_wholly_or_not_at_all(ctx: Ctx) -> Verdict {
             batches: 8,
             drops: 4,
             patience: Duration::from_secs(60),
+            times: !ctx.is_gathered(),
             forgives: is_contention,
         };
         workload::run(&world, &handles, &history, habits, &mut rng).await?;

@@ -33,6 +33,7 @@ async fn histories(ctx: &Ctx, batches: u64) -> Verdict {
             batches,
             drops: 0,
             patience: Duration::from_secs(60),
+            times: !ctx.is_gathered(),
             forgives: is_contention,
         };
         workload::run(&world, &handles, &history, habits, &mut rng).await?;

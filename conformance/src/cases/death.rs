@@ -1,5 +1,8 @@
 //! G3: dead is dead.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use session_core::{DestroyMode, ErrorKind, Rotate, Rotated, Updated};
 use tokio::task::JoinSet;
 
@@ -115,26 +118,30 @@ async fn an_end_is_final_for_concurrent_writers(ctx: Ctx) -> Verdict {
     for round in 0..10 {
         let mode = handles[0].modes()[round % handles[0].modes().len()];
         let key = handles[0].create(&format!("round {round}"), "p", 1000).await?;
+        let over = Arc::new(AtomicBool::new(false));
         let mut writers = JoinSet::new();
         for writer in 0..6 {
-            let (fixture, key) = (handles[writer % handles.len()].clone(), key.clone());
+            let (fixture, key, over) =
+                (handles[writer % handles.len()].clone(), key.clone(), Arc::clone(&over));
             writers.spawn(async move {
-                for turn in 0..5000_u32 {
+                loop {
+                    let is_over = over.load(Ordering::SeqCst);
                     let gone = match writer % 3 {
                         0 => persist(|| fixture.update(&key, "late", 1000, 0)).await? == Updated::Gone,
                         1 => !persist(|| fixture.touch(&key, 2000, 0)).await?,
                         _ => fixture.load(&key, 0).await?.is_none(),
                     };
                     if gone {
-                        return Ok(turn);
+                        return Ok(());
                     }
+                    ensure!(!is_over, "a call that began after a destroy had returned finds the session");
                     tokio::task::yield_now().await;
                 }
-                Err(Stop::Failed("a writer still finds a session that was destroyed long ago".to_owned()))
             });
         }
         tokio::task::yield_now().await;
         let ended = persist(|| handles[3].destroy(&key, mode, 0)).await?;
+        over.store(true, Ordering::SeqCst);
         ensure!(ended, "destroying a live session says that it is not live");
         for fixture in &handles {
             ensure_eq!(fixture.load(&key, 0).await?, None, "a load after a destroy that returned");

@@ -108,6 +108,7 @@ async fn work_through_a_proxy(ctx: &Ctx, disturb: fn(&Proxy, &mut Rng)) -> Verdi
             batches: 8,
             drops: 0,
             patience: Duration::from_secs(10),
+            times: !ctx.is_gathered(),
             forgives: is_outage,
         };
         let disturber = {
@@ -166,6 +167,7 @@ async fn acknowledged_writes_survive_the_kill_of_the_server(ctx: Ctx) -> Verdict
             batches: 8,
             drops: 0,
             patience: Duration::from_secs(10),
+            times: !ctx.is_gathered(),
             forgives: is_outage,
         };
         let killer = {

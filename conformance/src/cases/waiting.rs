@@ -56,39 +56,43 @@ async fn expect_all_unavailable(sessions: &Sessions, id: &SessionId) -> Verdict 
     let can = sessions.capabilities();
     let key = sessions.key(id)?;
     let ids = [id.clone()];
-    let (create, load, update, touch, set) = tokio::join!(
+    // Where the table cannot do it, the call is refused without asking, which is another case's affair.
+    let modify = async {
+        if can.versions {
+            expect_unavailable("modify", sessions.modify(id, |count| *count += 1)).await?;
+        }
+        Ok(())
+    };
+    let rotate = async {
+        if can.rotation {
+            expect_unavailable("rotate", sessions.rotate(id)).await?;
+        }
+        Ok(())
+    };
+    let destroy_principal = async {
+        if can.principals {
+            expect_unavailable("destroy by principal", sessions.destroy_principal("ann")).await?;
+        }
+        Ok(())
+    };
+    tokio::try_join!(
         expect_unavailable("create", sessions.create(&1)),
         expect_unavailable("load", sessions.load(id)),
         expect_unavailable("update", sessions.update(id, &1, None)),
         expect_unavailable("touch", sessions.touch(id)),
         expect_unavailable("set", sessions.set(id, &1)),
-    );
-    let (destroy, many, list, count, purge) = tokio::join!(
         expect_unavailable("destroy", sessions.destroy(id)),
         expect_unavailable("destroy of several", sessions.destroy_many(&ids)),
         expect_unavailable("list", sessions.list(None, Some(&key), NonZeroU32::MIN)),
         expect_unavailable("count", sessions.count(None)),
         expect_unavailable("purge", sessions.purge(NonZeroU32::MIN)),
-    );
-    let (clear, connect, doctor) = tokio::join!(
         expect_unavailable("clear", sessions.clear()),
         expect_unavailable("connect", sessions.connect()),
         expect_unavailable("doctor", sessions.doctor()),
-    );
-    for verdict in
-        [create, load, update, touch, set, destroy, many, list, count, purge, clear, connect, doctor]
-    {
-        verdict?;
-    }
-    if can.versions {
-        expect_unavailable("modify", sessions.modify(id, |count| *count += 1)).await?;
-    }
-    if can.rotation {
-        expect_unavailable("rotate", sessions.rotate(id)).await?;
-    }
-    if can.principals {
-        expect_unavailable("destroy by principal", sessions.destroy_principal("ann")).await?;
-    }
+        modify,
+        rotate,
+        destroy_principal,
+    )?;
     Ok(())
 }
 
