@@ -1,6 +1,6 @@
 //! A store that does as it is told, a recorder of events, and what the tests share.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::future::{Future, pending};
 use std::num::NonZeroU32;
@@ -356,6 +356,8 @@ impl Store for Script {
     /// A fault of `destroy` strikes a single destroy of the batch.
     async fn write_many(&self, writes: &[Write], now: Timestamp) -> Result<Vec<Result<Written>>> {
         let then = self.fault("write_many").await?;
+        let keys: HashSet<_> = writes.iter().map(Write::key).collect();
+        assert_eq!(keys.len(), writes.len(), "the keys of a batch are distinct");
         let mut outcomes = Vec::new();
         for write in writes {
             let fault = self.0.once.lock().unwrap().get_mut("destroy").and_then(VecDeque::pop_front);
