@@ -64,3 +64,8 @@ pub(crate) trait Layout: fmt::Debug + Send + Sync {
         }
     }
 }
+
+/// A count of rows. No machine has more than `u64::MAX`.
+pub(crate) fn number(rows: usize) -> u64 {
+    u64::try_from(rows).unwrap_or(u64::MAX)
+}

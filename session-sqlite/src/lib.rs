@@ -38,9 +38,12 @@ mod options;
 mod pace;
 mod queue;
 mod readers;
+mod rules;
 mod store;
 mod turns;
+mod typeorm;
 mod writer;
 
 pub use options::{JournalMode, Reads, SqliteStoreBuilder, Synchronous};
 pub use store::SqliteStore;
+pub use typeorm::ConnectTypeorm;

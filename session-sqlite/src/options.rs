@@ -2,21 +2,26 @@
 
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::Connection;
 use session_core::{Error, KeyFormat, Result, TableName};
 
-use crate::layout::Layout;
+use crate::error::BACKEND;
+use crate::layout::{Answer, Layout};
 use crate::native::Native;
 use crate::store::SqliteStore;
+use crate::typeorm::{ConnectTypeorm, Typeorm};
 
 /// Options of a [`SqliteStore`]; [`SqliteStore::builder`] gives one.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct SqliteStoreBuilder {
     pub(crate) place: Place,
-    table: TableName,
-    key_format: KeyFormat,
+    table: Option<TableName>,
+    key_format: Option<KeyFormat>,
+    connect_typeorm: Option<ConnectTypeorm>,
     pub(crate) limit_subquery: bool,
     pub(crate) connections: ConnectionOptions,
     pub(crate) reads: Reads,
@@ -113,8 +118,9 @@ impl SqliteStoreBuilder {
     pub(crate) fn new(place: Place) -> SqliteStoreBuilder {
         SqliteStoreBuilder {
             place,
-            table: TableName::default(),
-            key_format: KeyFormat::Hashed,
+            table: None,
+            key_format: None,
+            connect_typeorm: None,
             limit_subquery: true,
             connections: ConnectionOptions {
                 synchronous: Synchronous::Full,
@@ -132,15 +138,25 @@ impl SqliteStoreBuilder {
         }
     }
 
-    /// The table. A schema, if given, must be `main`. Defaults to `sessions`.
+    /// The table. A schema, if given, must be `main`. Defaults to `sessions`, and to `session` in the layout of
+    /// connect-typeorm.
     pub fn table(mut self, table: TableName) -> SqliteStoreBuilder {
-        self.table = table;
+        self.table = Some(table);
         self
     }
 
-    /// How the table holds ids. A table is made for one of the formats. Defaults to [`KeyFormat::Hashed`].
+    /// How the table holds ids. A table is made for one of the formats. Defaults to [`KeyFormat::Hashed`]; in the
+    /// layout of connect-typeorm it is always [`KeyFormat::Plain`].
     pub fn key_format(mut self, format: KeyFormat) -> SqliteStoreBuilder {
-        self.key_format = format;
+        self.key_format = Some(format);
+        self
+    }
+
+    /// Shares the table of a Node application that uses connect-typeorm, in place of the native layout.
+    ///
+    /// The file's journal mode becomes this store's, which is fine for Node.
+    pub fn connect_typeorm(mut self, columns: ConnectTypeorm) -> SqliteStoreBuilder {
+        self.connect_typeorm = Some(columns);
         self
     }
 
@@ -217,7 +233,11 @@ impl SqliteStoreBuilder {
     /// # Errors
     /// [`InvalidInput`](session_core::ErrorKind::InvalidInput) if the options contradict each other.
     pub fn schema_sql(&self) -> Result<String> {
-        self.layout().map(|layout| layout.schema_sql().to_owned())
+        let table = self.checked_table()?;
+        Ok(match &self.connect_typeorm {
+            None => self.native(&table).schema_sql().to_owned(),
+            Some(columns) => Typeorm::new(&table, columns, true).schema_sql().to_owned(),
+        })
     }
 
     /// Opens the database and starts the store's threads. A file that is missing is made, readable by its owner
@@ -233,14 +253,32 @@ impl SqliteStoreBuilder {
         SqliteStore::start(self)
     }
 
-    pub(crate) fn layout(&self) -> Result<Native> {
-        if self.table.schema().is_some_and(|schema| schema != "main") {
-            return Err(Error::invalid_input(
-                "SQLite has no schemas; give the table's name alone, or `main.` before it",
-            )
-            .with_backend(crate::error::BACKEND));
+    /// The layout, seen with the table as it is.
+    pub(crate) fn layout(&self, table: &TableName, db: &Connection) -> Answer<Arc<dyn Layout>> {
+        Ok(match &self.connect_typeorm {
+            None => Arc::new(self.native(table)),
+            Some(columns) => Arc::new(Typeorm::new(table, columns, columns.has_tombstones(db, table)?)),
+        })
+    }
+
+    /// The table's name, if the options agree.
+    pub(crate) fn checked_table(&self) -> Result<TableName> {
+        let refuse = |what: &str| Err(Error::invalid_input(what).with_backend(BACKEND));
+        if self.table.as_ref().and_then(TableName::schema).is_some_and(|schema| schema != "main") {
+            return refuse("SQLite has no schemas; give the table's name alone, or `main.` before it");
         }
-        Ok(Native::new(&self.table, self.key_format))
+        if self.connect_typeorm.is_some() && self.key_format == Some(KeyFormat::Hashed) {
+            return refuse("connect-typeorm holds ids as they are; leave out `key_format`");
+        }
+        match (&self.table, &self.connect_typeorm) {
+            (Some(table), _) => Ok(table.clone()),
+            (None, Some(_)) => TableName::new(ConnectTypeorm::TABLE),
+            (None, None) => Ok(TableName::default()),
+        }
+    }
+
+    fn native(&self, table: &TableName) -> Native {
+        Native::new(table, self.key_format.unwrap_or_default())
     }
 }
 

@@ -18,10 +18,11 @@ use tokio::task::coop::consume_budget;
 use crate::checkpointer::{Checkpointer, Log};
 use crate::connection::{Connector, Role};
 use crate::diagnose;
-use crate::error::BACKEND;
+use crate::error::{BACKEND, Failure};
 use crate::layout::{Answer, Layout};
 use crate::options::{JournalMode, Place, SqliteStoreBuilder};
 use crate::readers::Readers;
+use crate::rules::Rules;
 use crate::writer::{Writer, entry, receive};
 
 /// Sessions in a table of a SQLite database. Cheap to clone; all clones share one writing thread, the connections
@@ -43,6 +44,7 @@ struct Inner {
     _checkpointer: Option<Checkpointer>,
     writer: Writer,
     layout: Arc<dyn Layout>,
+    rules: Rules,
     connector: Connector,
     limit_subquery: bool,
 }
@@ -93,10 +95,13 @@ impl SqliteStore {
     }
 
     pub(crate) fn start(options: SqliteStoreBuilder) -> Result<SqliteStore> {
-        let layout = options.layout().map_err(at_open)?;
-        let table = layout.expectation().table.to_owned();
-        let connector = Connector::new(options.place, options.connections).map_err(at_open)?;
-        let db = connector.open(Role::Writer).map_err(|failure| at_open(failure.into_error(&table)))?;
+        let name = options.checked_table().map_err(at_open)?;
+        let table = name.table().to_owned();
+        let connector =
+            Connector::new(options.place.clone(), options.connections.clone()).map_err(at_open)?;
+        let failed = |failure: Failure| at_open(failure.into_error(&table));
+        let db = connector.open(Role::Writer).map_err(failed)?;
+        let layout = options.layout(&name, &db).map_err(failed)?;
         let log = Arc::new(Log::new(options.checkpoint_after.get()));
         // A database in memory has one connection, which reads and writes.
         let readers = connector
@@ -115,7 +120,8 @@ impl SqliteStore {
             readers,
             _checkpointer: checkpointer,
             writer,
-            layout: Arc::new(layout),
+            rules: Rules { capabilities: layout.capabilities(), key_format: layout.key_format() },
+            layout,
             connector,
             limit_subquery: options.limit_subquery,
         })))
@@ -129,60 +135,52 @@ impl Store for SqliteStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.0.layout.capabilities()
+        self.0.rules.capabilities
     }
 
     fn key_format(&self) -> KeyFormat {
-        self.0.layout.key_format()
+        self.0.rules.key_format
     }
 
     async fn create(&self, create: &Create, now: Timestamp) -> Result<Created> {
-        self.check(&create.key, Operation::Create)?;
+        self.0.rules.create(create).map_err(during(Operation::Create))?;
         let create = create.clone();
         let bytes = create.payload.len();
         self.write(Operation::Create, bytes, move |layout, db| layout.create(db, &create, now)).await
     }
 
     async fn load(&self, key: &SessionKey, now: Timestamp) -> Result<Option<Record>> {
-        self.check(key, Operation::Load)?;
+        self.0.rules.key(key).map_err(during(Operation::Load))?;
         // A load that never waits would otherwise let its task keep the runtime's worker for ever.
         consume_budget().await;
         if let Some(answer) = self.read_inline(|layout, db| layout.load(db, key, now)) {
-            return answer.map_err(|error| error.with_operation(Operation::Load));
+            return answer.map_err(during(Operation::Load));
         }
         let key = key.clone();
         self.read(Operation::Load, move |layout, db| layout.load(db, &key, now)).await
     }
 
     async fn update(&self, update: &Update, now: Timestamp) -> Result<Updated> {
-        self.check(&update.key, Operation::Update)?;
+        self.0.rules.update(update).map_err(during(Operation::Update))?;
         let update = update.clone();
         let bytes = update.payload.len();
         self.write(Operation::Update, bytes, move |layout, db| layout.update(db, &update, now)).await
     }
 
     async fn touch(&self, touch: &Touch, now: Timestamp) -> Result<bool> {
-        self.check(&touch.key, Operation::Touch)?;
+        self.0.rules.key(&touch.key).map_err(during(Operation::Touch))?;
         let touch = touch.clone();
         self.write(Operation::Touch, 0, move |layout, db| layout.touch(db, &touch, now)).await
     }
 
     async fn destroy(&self, destroy: &Destroy, now: Timestamp) -> Result<bool> {
-        self.check(&destroy.key, Operation::Destroy)?;
+        self.0.rules.destroy(destroy).map_err(during(Operation::Destroy))?;
         let destroy = destroy.clone();
         self.write(Operation::Destroy, 0, move |layout, db| layout.destroy(db, &destroy, now)).await
     }
 
     async fn rotate(&self, rotate: &Rotate, now: Timestamp) -> Result<Rotated> {
-        self.check(&rotate.from, Operation::Rotate)?;
-        self.check(&rotate.to, Operation::Rotate)?;
-        if rotate.from == rotate.to {
-            return Err(Error::invalid_input(
-                "a session cannot be rotated to the key that it has; draw a new id",
-            )
-            .with_backend(BACKEND)
-            .with_operation(Operation::Rotate));
-        }
+        self.0.rules.rotate(rotate).map_err(during(Operation::Rotate))?;
         let rotate = rotate.clone();
         let bytes = rotate.payload.as_ref().map_or(0, |payload| payload.len());
         self.write(Operation::Rotate, bytes, move |layout, db| layout.rotate(db, &rotate, now)).await
@@ -195,9 +193,7 @@ impl Store for SqliteStore {
         mode: DestroyMode,
         now: Timestamp,
     ) -> Result<u64> {
-        if let Some(except) = except {
-            self.check(except, Operation::Destroy)?;
-        }
+        self.0.rules.destroy_principal(except, mode).map_err(during(Operation::Destroy))?;
         let (principal, except) = (principal.clone(), except.cloned());
         self.write(Operation::Destroy, 0, move |layout, db| {
             layout.destroy_principal(db, &principal, except.as_ref(), mode, now)
@@ -223,15 +219,15 @@ impl Store for SqliteStore {
         limit: NonZeroU32,
         now: Timestamp,
     ) -> Result<Vec<Listed>> {
-        if let Some(after) = after {
-            self.check(after, Operation::List)?;
-        }
+        self.0.rules.filter(filter).map_err(during(Operation::List))?;
+        after.map_or(Ok(()), |after| self.0.rules.key(after)).map_err(during(Operation::List))?;
         let (filter, after) = (filter.clone(), after.cloned());
         self.read(Operation::List, move |layout, db| layout.list(db, &filter, after.as_ref(), limit, now))
             .await
     }
 
     async fn count(&self, filter: &Filter, now: Timestamp) -> Result<u64> {
+        self.0.rules.filter(filter).map_err(during(Operation::Count))?;
         let filter = filter.clone();
         self.read(Operation::Count, move |layout, db| layout.count(db, &filter, now)).await
     }
@@ -270,21 +266,18 @@ impl Store for SqliteStore {
         let mut answers = Vec::with_capacity(writes.len());
         for write in writes {
             let operation = operation(write);
-            answers.push((
-                operation,
-                self.check(write.key(), operation).map(|()| {
-                    let (layout, write) = (Arc::clone(&self.0.layout), write.clone());
-                    let (entry, answer) = entry(write.payload_len(), move |db| layout.write(db, &write, now));
-                    entries.push(entry);
-                    answer
-                }),
-            ));
+            answers.push(self.0.rules.write(write).map_err(during(operation)).map(|()| {
+                let (layout, write) = (Arc::clone(&self.0.layout), write.clone());
+                let (entry, answer) = entry(write.payload_len(), move |db| layout.write(db, &write, now));
+                entries.push(entry);
+                (operation, answer)
+            }));
         }
         self.0.writer.push(entries);
         let mut outcomes = Vec::with_capacity(writes.len());
-        for (operation, answer) in answers {
+        for answer in answers {
             outcomes.push(match answer {
-                Ok(answer) => receive(answer).await.map_err(|error| error.with_operation(operation)),
+                Ok((operation, answer)) => receive(answer).await.map_err(during(operation)),
                 Err(error) => Err(error),
             });
         }
@@ -293,18 +286,6 @@ impl Store for SqliteStore {
 }
 
 impl SqliteStore {
-    /// A key of the other format would be found nowhere, or be stored where nobody finds it.
-    fn check(&self, key: &SessionKey, operation: Operation) -> Result<()> {
-        if key.format() == self.0.layout.key_format() {
-            return Ok(());
-        }
-        Err(Error::invalid_input(
-            "the key's format is not this table's; make keys with the store's `key_format`",
-        )
-        .with_backend(BACKEND)
-        .with_operation(operation))
-    }
-
     async fn write<T, F>(&self, operation: Operation, payload: usize, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -349,6 +330,10 @@ fn operation(write: &Write) -> Operation {
         Write::Touch(_) => Operation::Touch,
         Write::Destroy(_) => Operation::Destroy,
     }
+}
+
+fn during(operation: Operation) -> impl FnOnce(Error) -> Error {
+    move |error| error.with_operation(operation)
 }
 
 fn at_open(error: Error) -> Error {

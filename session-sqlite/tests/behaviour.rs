@@ -1,5 +1,6 @@
 //! What is SQLite's own: groups of writes, readers beside the writer, rows that cannot be read, the doctor. What every
 //! backend must do is in the conformance suite.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod support;
 

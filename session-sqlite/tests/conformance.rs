@@ -1,6 +1,7 @@
 //! Runs the conformance suite on a file with each way of reading, key format and purge strategy, and in memory.
 //!
 //! All cases of a variant share one file, each with a table of its own, as applications may.
+#![expect(clippy::unwrap_used, reason = "a poisoned lock ends the test")]
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use conformance::{Availability, Backend, Namespace};
 use rusqlite::Connection;
 use session_core::{Error, ErrorKind, KeyFormat, Result, SessionKey, Store, TableName};
-use session_sqlite::{Reads, SqliteStore, SqliteStoreBuilder};
+use session_sqlite::{ConnectTypeorm, Reads, SqliteStore, SqliteStoreBuilder};
 
 fn main() -> ExitCode {
     conformance::main([
@@ -21,6 +22,10 @@ fn main() -> ExitCode {
             configure: |options| {
                 options.key_format(KeyFormat::Plain).reads(Reads::Threads).limit_subquery(false)
             },
+        }),
+        Availability::ready(File {
+            variant: "connect-typeorm",
+            configure: |options| options.connect_typeorm(ConnectTypeorm::new()),
         }),
         Availability::ready(Memory::default()),
     ])
@@ -67,7 +72,9 @@ impl Backend for File {
 
     async fn corrupt(&self, namespace: &Namespace, key: &SessionKey) -> Result<bool> {
         self.raw(|db| {
-            let sql = format!("UPDATE \"{namespace}\" SET payload = CAST(x'ff' AS TEXT) WHERE key = ?1");
+            let (payload, id) =
+                if self.variant == "connect-typeorm" { ("json", "id") } else { ("payload", "key") };
+            let sql = format!("UPDATE \"{namespace}\" SET {payload} = CAST(x'ff' AS TEXT) WHERE {id} = ?1");
             Ok(1 == match key.as_text() {
                 Some(text) => db.execute(&sql, [text])?,
                 None => db.execute(&sql, [key.as_bytes()])?,

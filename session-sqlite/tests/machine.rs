@@ -1,5 +1,6 @@
 //! What needs other processes, other users or other file systems. The test starts itself again for the other process,
 //! which the variable `ROLE` tells what to do. What this machine does not permit is shown as ignored, with the reason.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod support;
 

@@ -12,7 +12,7 @@ use session_core::{
 
 use crate::column;
 use crate::diagnose::{Affinity, Expectation, ExpectedColumn, ExpectedIndex};
-use crate::layout::{Answer, Layout};
+use crate::layout::{Answer, Layout, number};
 use statements::Statements;
 
 #[derive(Debug)]
@@ -270,9 +270,4 @@ fn version(row: &Row<'_>) -> Result<Version, Error> {
 
 fn text(principal: Option<&Principal>) -> Option<&str> {
     principal.map(Principal::as_str)
-}
-
-/// A count of rows. No machine has more than `u64::MAX`.
-fn number(rows: usize) -> u64 {
-    u64::try_from(rows).unwrap_or(u64::MAX)
 }
