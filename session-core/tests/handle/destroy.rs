@@ -88,7 +88,7 @@ async fn a_statement_holds_no_more_ids_than_the_backend_can_take() {
     let store = handle(&world);
     create(&store, &["a", "b", "c", "d", "e"]).await;
     world.script.calls();
-    let ids = ["a", "b", "c", "d", "e"].map(id);
+    let ids = ["a", "b", "a", "c", "d", "e", "a"].map(id);
     assert_eq!(store.destroy_many(&ids).await.unwrap(), 5);
     assert_eq!(world.script.calls(), ["write_many"; 3]);
 }
