@@ -1,83 +1,138 @@
-//! Many keys in one statement: what goes out as JSON, and whose outcome is whose.
+//! Many keys in one statement: what goes out as its parameters, and whose outcome is whose.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use serde::Serialize;
 use session_core::{
-    Create, Created, Destroy, DestroyMode, Error, KeyFormat, Principal, Record, Result, SessionKey, Store as _, Timestamp,
-    Touch, Update, Updated, Version, Write, Written,
+    Create, Created, Destroy, DestroyMode, Error, KeyFormat, Record, Result, SessionKey, Store as _,
+    Timestamp, Touch, Update, Updated, Version, Write, Written,
 };
 use tiberius::{ColumnData, Row, ToSql};
+use tracing::warn;
 
 use crate::MssqlStore;
-use crate::convert::{self, Cells};
+use crate::convert::{Cells, check_key, name};
 use crate::error;
 use crate::statements::Statements;
 
-/// A row in the JSON of a batch. The names are short, as they are there once for each row.
-#[derive(Serialize)]
-struct Item<'a> {
-    #[serde(rename = "k")]
-    key: Key<'a>,
-    #[serde(rename = "p", skip_serializing_if = "Option::is_none")]
-    payload: Option<&'a str>,
-    #[serde(rename = "e", skip_serializing_if = "Option::is_none")]
-    expires_at: Option<i64>,
-    #[serde(rename = "o", skip_serializing_if = "Option::is_none")]
-    principal: Option<&'a str>,
-    #[serde(rename = "x", skip_serializing_if = "Option::is_none")]
-    expected: Option<i64>,
-}
-
-/// A plain key; or where the key's 32 bytes begin in the parameter that has them all, counted from 1.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Key<'a> {
-    Place(usize),
-    Text(&'a str),
-}
-
-/// The parameters of a batch.
+/// The parameters of a statement for many keys. Numbers go as JSON, which keeps the statement's text the same for any
+/// number of rows. What is not a number is cut out of two long values, by place and length.
 struct Rows {
+    now: i64,
+    /// Objects of numbers, with places in `texts` counted in UTF-16 code units, as SQL Server counts.
     json: String,
-    /// The bytes of hashed keys, one behind the other.
+    /// The same with places counted in characters, as Babelfish counts; empty if that is the same.
+    json_by_character: String,
+    /// Payloads, principals and plain keys, one behind the other.
+    texts: String,
+    /// Hashed keys, one behind the other.
     keys: Vec<u8>,
-    format: KeyFormat,
+}
+
+/// [`Rows`] in the making.
+#[derive(Default)]
+struct Places {
+    rows: Vec<BTreeMap<&'static str, i64>>,
+    rows_by_character: Vec<BTreeMap<&'static str, i64>>,
+    texts: String,
+    keys: Vec<u8>,
+    units: usize,
+    characters: usize,
 }
 
 impl Rows {
-    fn new<'a, W, T: Serialize>(
-        format: KeyFormat,
-        writes: &'a [W],
-        key: impl Fn(&'a W) -> &'a SessionKey,
-        item: impl Fn(Key<'a>, &'a W) -> T,
-    ) -> Result<Rows> {
-        let mut keys = Vec::new();
-        let mut items = Vec::with_capacity(writes.len());
-        for write in writes {
-            let key = key(write);
-            convert::check_key(format, key)?;
-            items.push(match key.as_text() {
-                Some(text) => item(Key::Text(text), write),
-                None => {
-                    let place = Key::Place(keys.len() + 1);
-                    keys.extend_from_slice(key.as_bytes());
-                    item(place, write)
-                }
-            });
+    fn of_keys(format: KeyFormat, keys: &[SessionKey], now: Timestamp) -> Result<Rows> {
+        let mut places = Places::default();
+        for key in keys {
+            check_key(format, key)?;
+            places.key(key);
         }
-        let json = serde_json::to_string(&items)
-            .map_err(|_| error::unexpected("the batch could not be written as JSON").with_indeterminate(false))?;
-        Ok(Rows { json, keys, format })
+        places.finish(now)
     }
 
-    /// The parameters of a statement for many keys.
-    fn params<'a>(&'a self, now: &'a i64) -> Vec<&'a dyn ToSql> {
-        match self.format {
-            KeyFormat::Hashed => vec![now, &self.json, &self.keys],
-            KeyFormat::Plain => vec![now, &self.json],
+    fn of_writes(format: KeyFormat, writes: &[(usize, &Write)], now: Timestamp) -> Result<Rows> {
+        let mut places = Places::default();
+        for (_, write) in writes {
+            check_key(format, write.key())?;
+            places.key(write.key());
+            match write {
+                Write::Create(Create { payload, expires_at, principal, .. }) => {
+                    places.text("p", "pl", payload.as_str());
+                    places.text("o", "ol", name(principal.as_ref()));
+                    places.number("e", expires_at.as_millis());
+                }
+                Write::Update(Update { payload, expires_at, principal, expected, .. }) => {
+                    places.text("p", "pl", payload.as_str());
+                    places.text("o", "ol", name(principal.as_ref()));
+                    places.number("e", expires_at.as_millis());
+                    if let Some(expected) = expected {
+                        places.number("x", expected.get());
+                    }
+                }
+                Write::Touch(Touch { expires_at, .. }) => places.number("e", expires_at.as_millis()),
+                Write::Destroy(_) => {}
+            }
+        }
+        places.finish(now)
+    }
+
+    /// As the statements count them.
+    fn params(&self) -> [&dyn ToSql; 5] {
+        [&self.now, &self.json, &self.json_by_character, &self.texts, &self.keys]
+    }
+}
+
+impl Places {
+    /// Begins a row with its key, as `k` and, for a plain one, its length `kl`.
+    fn key(&mut self, key: &SessionKey) {
+        self.rows.push(BTreeMap::new());
+        self.rows_by_character.push(BTreeMap::new());
+        match key.as_text() {
+            Some(text) => self.text("k", "kl", text),
+            None => {
+                self.number("k", number(self.keys.len() + 1));
+                self.keys.extend_from_slice(key.as_bytes());
+            }
         }
     }
+
+    /// Adds a text, as its place, counted from 1, and its length.
+    fn text(&mut self, place: &'static str, length: &'static str, text: &str) {
+        let (units, characters) = (text.encode_utf16().count(), text.chars().count());
+        self.field(place, number(self.units + 1), number(self.characters + 1));
+        self.field(length, number(units), number(characters));
+        self.units += units;
+        self.characters += characters;
+        self.texts.push_str(text);
+    }
+
+    fn number(&mut self, name: &'static str, number: i64) {
+        self.field(name, number, number);
+    }
+
+    fn field(&mut self, name: &'static str, by_unit: i64, by_character: i64) {
+        if let (Some(row), Some(row_by_character)) = (self.rows.last_mut(), self.rows_by_character.last_mut()) {
+            row.insert(name, by_unit);
+            row_by_character.insert(name, by_character);
+        }
+    }
+
+    fn finish(self, now: Timestamp) -> Result<Rows> {
+        let json = |rows| {
+            serde_json::to_string(rows)
+                .map_err(|_| error::unexpected("the batch could not be written as JSON").with_indeterminate(false))
+        };
+        let json_by_character = match self.units == self.characters {
+            true => String::new(),
+            false => json(&self.rows_by_character)?,
+        };
+        let (texts, keys) = (self.texts, self.keys);
+        Ok(Rows { now: now.as_millis(), json: json(&self.rows)?, json_by_character, texts, keys })
+    }
+}
+
+/// A place in a value. No value has more than 2^31 bytes.
+fn number(place: usize) -> i64 {
+    i64::try_from(place).unwrap_or(i64::MAX)
 }
 
 impl MssqlStore {
@@ -86,8 +141,8 @@ impl MssqlStore {
         keys: &[SessionKey],
         now: Timestamp,
     ) -> Result<Vec<Result<Option<Record>>>> {
-        let rows = Rows::new(self.key_format(), keys, |key| key, |key, _| key)?;
-        let sets = self.database().read(&self.statements().load_many, &rows.params(&now.as_millis())).await?;
+        let rows = Rows::of_keys(self.key_format(), keys, now)?;
+        let sets = self.database().read(&self.statements().load_many, &rows.params()).await?;
         let places: HashMap<&SessionKey, usize> = keys.iter().zip(0..).collect();
         let mut outcomes: Vec<Result<Option<Record>>> = keys.iter().map(|_| Ok(None)).collect();
         for row in sets.into_iter().flatten() {
@@ -127,13 +182,14 @@ impl MssqlStore {
         now: Timestamp,
         outcomes: &mut [Option<Result<Written>>],
     ) -> Result<Vec<(usize, &'a Write)>> {
-        let rows =
-            Rows::new(self.key_format(), &writes, |(_, write)| write.key(), |key, (_, write)| Item::of(key, write))?;
-        let statement = kind.statement(self.statements());
-        let sets = match self.database().run(statement, &rows.params(&now.as_millis())).await {
+        let rows = Rows::of_writes(self.key_format(), &writes, now)?;
+        let sets = match self.database().run(kind.statement(self.statements()), &rows.params()).await {
             Ok(sets) => sets,
             // One of them may be what the database does not take, or they were in the way of others.
-            Err(error) if !error.is_indeterminate() => return Ok(writes),
+            Err(error) if !error.is_indeterminate() => {
+                warn!(writes = writes.len(), %error, "a batch of writes was refused, each is tried on its own");
+                return Ok(writes);
+            }
             Err(error) => return Err(error),
         };
         let mut done = HashMap::with_capacity(writes.len());
@@ -218,29 +274,6 @@ impl Kind {
             Kind::Touch => &statements.many.touch,
             Kind::DestroySoft => &statements.many.destroy.soft,
             Kind::DestroyHard => &statements.many.destroy.hard,
-        }
-    }
-}
-
-impl<'a> Item<'a> {
-    fn of(key: Key<'a>, write: &'a Write) -> Item<'a> {
-        let bare = Item { key, payload: None, expires_at: None, principal: None, expected: None };
-        match write {
-            Write::Create(Create { payload, expires_at, principal, .. }) => Item {
-                payload: Some(payload.as_str()),
-                expires_at: Some(expires_at.as_millis()),
-                principal: principal.as_ref().map(Principal::as_str),
-                ..bare
-            },
-            Write::Update(Update { payload, expires_at, principal, expected, .. }) => Item {
-                payload: Some(payload.as_str()),
-                expires_at: Some(expires_at.as_millis()),
-                principal: principal.as_ref().map(Principal::as_str),
-                expected: expected.map(Version::get),
-                ..bare
-            },
-            Write::Touch(Touch { expires_at, .. }) => Item { expires_at: Some(expires_at.as_millis()), ..bare },
-            Write::Destroy(_) => bare,
         }
     }
 }

@@ -118,7 +118,15 @@ fn undecodable() -> Error {
 }
 
 fn server(token: &TokenError) -> Error {
-    let error = numbered(token.code(), token.class());
+    let error = match token.code() {
+        // Babelfish's number for what it maps to none of SQL Server's, which takes a U+0000 in a text.
+        33_557_097 if token.message().contains("code point 0") => {
+            Error::invalid_input("a text has a U+0000, which Babelfish cannot hold; encode the payload without it")
+                .with_backend(BACKEND)
+                .with_code("33557097")
+        }
+        number => numbered(number, token.class()),
+    };
     match token.code() {
         // Their texts quote keys and values.
         2601 | 2627 | 2628 | 245 | 8114 => error,

@@ -11,7 +11,12 @@
 //! same. Version 4.3 is why some texts are not the first ones that come to mind:
 //! - `OUTPUT deleted…` in an UPDATE becomes a join of the table with itself, which loses rows that others update at
 //!   the same time, and gives other rows' values where the key changes. So no UPDATE has it.
-//! - `CONVERT(binary(32), …, 2)` takes the digits for characters. So the keys of a batch are one parameter, cut up.
+//! - OPENJSON cuts texts after 4,000 characters and leaves their escapes in, and `CONVERT(binary(32), …, 2)` takes the
+//!   digits for characters. So a batch has numbers alone in its JSON, and its texts and keys as two long values that
+//!   are cut up by place and length.
+//! - An UPDATE with OUTPUT does not see the other side of a JOIN, but does see one behind a comma.
+//! - Lengths count characters and not UTF-16 code units. So such a batch comes with places in both, and [`ROWS`]
+//!   chooses.
 //!
 //! What differs in effect:
 //! - HOLDLOCK in [`Statements::destroy_principal`] takes no range locks: a session that is *created* for the principal
@@ -66,7 +71,7 @@ pub(crate) struct Statements {
     pub(crate) count: ByFilter,
     /// How many.
     pub(crate) clear: String,
-    /// Now, the keys as JSON, their bytes if they are hashed. Keys and records.
+    /// As those of [`Many`]. Keys and records.
     pub(crate) load_many: String,
     /// The many-key forms of the writes.
     pub(crate) many: Many,
@@ -90,7 +95,9 @@ pub(crate) struct ByFilter {
     pub(crate) principal: String,
 }
 
-/// Writes of many keys. Each takes now; the rows as JSON; and the bytes of their keys, if they are hashed.
+/// Writes of many keys. Each takes now; the rows as JSON, with places in UTF-16 code units, and with places in
+/// characters or empty if that is the same; the texts; and the bytes of hashed keys. In a row `k` is the key, `p` the
+/// payload, `o` the principal, with `kl`, `pl` and `ol` their lengths, `e` the expiry and `x` the expected version.
 #[derive(Debug)]
 pub(crate) struct Many {
     /// The keys that were made. A row with one number in place of a key says that another call made one of them at
@@ -108,6 +115,10 @@ pub(crate) struct Many {
 const RECORD: &str = "[payload], [expires_at], [created_at], [version], [principal]";
 const LIVE: &str = "[expires_at] > @P2 AND [destroyed_at] IS NULL";
 const LIVE_AT_P1: &str = "[expires_at] > @P1 AND [destroyed_at] IS NULL";
+/// The rows of a batch.
+const ROWS: &str = "OPENJSON(CASE WHEN @P3 = N'' OR LEN(N'\u{1f980}') = 2 THEN @P2 ELSE @P3 END)";
+const PAYLOAD: &str = "SUBSTRING(@P4 COLLATE Latin1_General_BIN2, j.[p], j.[pl])";
+const PRINCIPAL: &str = "NULLIF(SUBSTRING(@P4 COLLATE Latin1_General_BIN2, j.[o], j.[ol]), N'')";
 /// The join reaches each row through the primary key, in the order of the JSON: so it locks no other rows, and two
 /// batches lock in one order.
 const BY_KEY: &str = "OPTION (LOOP JOIN, FORCE ORDER)";
@@ -208,7 +219,7 @@ impl Statements {
             clear: counted(format!("DELETE FROM {t}")),
             load_many: format!(
                 "SELECT t.[key], t.[payload], t.[expires_at], t.[created_at], t.[version], t.[principal] \
-                 FROM OPENJSON(@P2) WITH ({} '$') AS j JOIN {t} AS t ON {} \
+                 FROM {ROWS} WITH ({}) AS j JOIN {t} AS t ON {} \
                  WHERE t.[expires_at] > @P1 AND t.[destroyed_at] IS NULL {BY_KEY}",
                 key.json_column(),
                 key.joins()
@@ -290,21 +301,21 @@ fn rotate(t: &str, key: &Key, soft: bool) -> String {
 impl Many {
     fn new(t: &str, key: &Key) -> Many {
         let (column, joins) = (key.json_column(), key.joins());
-        let rows = |fields: &str| format!("OPENJSON(@P2) WITH ({column} '$.k'{fields}) AS j");
+        let rows = |fields: &str| format!("{ROWS} WITH ({column}{fields}) AS j");
         let to_rows = |fields: &str| {
             format!(
-                "FROM {} JOIN {t} AS t WITH (ROWLOCK) ON {joins} \
-                 WHERE t.[expires_at] > @P1 AND t.[destroyed_at] IS NULL",
+                "FROM {}, {t} AS t WITH (ROWLOCK) \
+                 WHERE {joins} AND t.[expires_at] > @P1 AND t.[destroyed_at] IS NULL",
                 rows(fields)
             )
         };
-        let data = ", [p] nvarchar(max) '$.p', [e] bigint '$.e', [o] nvarchar(255) '$.o'";
+        let data = ", [p] int '$.p', [pl] int '$.pl', [o] int '$.o', [ol] int '$.ol', [e] bigint '$.e'";
         Many {
             // As in the single create, a duplicate key is not reported.
             create: format!(
                 "BEGIN TRY \
                  INSERT INTO {t} ({}, {RECORD}) OUTPUT inserted.[key] \
-                 SELECT {}, j.[p], j.[e], @P1, 1, j.[o] FROM {} \
+                 SELECT {}, {PAYLOAD}, j.[e], @P1, 1, {PRINCIPAL} FROM {} \
                  WHERE NOT EXISTS (SELECT 1 FROM {t} AS t WHERE {joins}); \
                  END TRY BEGIN CATCH \
                  IF ERROR_NUMBER() NOT IN (2601, 2627) THROW; \
@@ -315,7 +326,7 @@ impl Many {
                 rows(data)
             ),
             update: format!(
-                "UPDATE t SET [payload] = j.[p], [expires_at] = j.[e], [principal] = j.[o], \
+                "UPDATE t SET [payload] = {PAYLOAD}, [expires_at] = j.[e], [principal] = {PRINCIPAL}, \
                  [version] = t.[version] + 1 OUTPUT inserted.[key], inserted.[version] \
                  {} AND (j.[x] IS NULL OR j.[x] = t.[version]) {BY_KEY}",
                 to_rows(&format!("{data}, [x] bigint '$.x'"))
@@ -423,25 +434,28 @@ impl Key {
         }
     }
 
-    /// The key in a JSON text: where among the bytes of all keys it begins, counted from 1; or the plain key itself.
+    /// Where the key is among the texts or bytes of a batch.
     fn json_column(&self) -> &'static str {
         match self.0 {
-            KeyFormat::Hashed => "[k] int",
-            KeyFormat::Plain => "[k] nvarchar(255)",
+            KeyFormat::Hashed => "[k] int '$.k'",
+            KeyFormat::Plain => "[k] int '$.k', [kl] int '$.kl'",
         }
     }
 
     fn json_value(&self) -> String {
         match self.0 {
-            KeyFormat::Hashed => format!("CAST(SUBSTRING(@P3, j.[k], 32) AS binary(32))"),
-            KeyFormat::Plain => "j.[k], DATALENGTH(j.[k])".to_owned(),
+            KeyFormat::Hashed => "CAST(SUBSTRING(@P5, j.[k], 32) AS binary(32))".to_owned(),
+            KeyFormat::Plain => format!("{PLAIN_KEY}, DATALENGTH({PLAIN_KEY})"),
         }
     }
 
     fn joins(&self) -> String {
         match self.0 {
             KeyFormat::Hashed => format!("t.[key] = {}", self.json_value()),
-            KeyFormat::Plain => format!("t.[key] = j.[k] {EXACT} AND t.[key_bytes] = DATALENGTH(j.[k])"),
+            KeyFormat::Plain => format!("t.[key] = {PLAIN_KEY} AND t.[key_bytes] = DATALENGTH({PLAIN_KEY})"),
         }
     }
 }
+
+/// As the type of the column, so that the primary key can be searched for it.
+const PLAIN_KEY: &str = "CAST(SUBSTRING(@P4 COLLATE Latin1_General_BIN2, j.[k], j.[kl]) AS nvarchar(255))";
