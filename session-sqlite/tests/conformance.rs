@@ -12,21 +12,24 @@ use std::sync::{Arc, Mutex};
 use conformance::{Availability, Backend, Namespace};
 use rusqlite::Connection;
 use session_core::{Error, ErrorKind, KeyFormat, Result, SessionKey, Store, TableName};
-use session_sqlite::{ConnectTypeorm, Reads, SqliteStore, SqliteStoreBuilder};
+use session_sqlite::{ConnectTypeorm, Reads, SqliteStore, SqliteStoreBuilder, Synchronous};
 
 fn main() -> ExitCode {
     conformance::main([
-        Availability::ready(File { variant: "native", configure: |options| options }),
-        Availability::ready(File {
-            variant: "plain keys, reads on threads, purge in two statements",
-            configure: |options| {
-                options.key_format(KeyFormat::Plain).reads(Reads::Threads).limit_subquery(false)
+        Availability::ready(File::native("native", |options| options)),
+        // The first variant has full durability; the others need not wait for the disk as well.
+        Availability::ready(File::native(
+            "plain keys, reads on threads, purge in two statements",
+            |options| {
+                let options = options.key_format(KeyFormat::Plain).synchronous(Synchronous::Off);
+                options.reads(Reads::Threads).limit_subquery(false)
             },
-        }),
-        Availability::ready(File {
-            variant: "connect-typeorm",
-            configure: |options| options.connect_typeorm(ConnectTypeorm::new()),
-        }),
+        )),
+        Availability::ready(File::typeorm("connect-typeorm", "")),
+        Availability::ready(File::typeorm(
+            "connect-typeorm without destroyedAt",
+            "(id varchar(255) PRIMARY KEY NOT NULL, \"expiredAt\" bigint NOT NULL, json text NOT NULL)",
+        )),
         Availability::ready(Memory::default()),
     ])
 }
@@ -34,13 +37,36 @@ fn main() -> ExitCode {
 struct File {
     variant: &'static str,
     configure: fn(SqliteStoreBuilder) -> SqliteStoreBuilder,
+    /// The columns of a table that is there before the store; empty to let the store make it.
+    columns: &'static str,
+    payload: &'static str,
+    key: &'static str,
 }
 
 impl File {
+    fn native(variant: &'static str, configure: fn(SqliteStoreBuilder) -> SqliteStoreBuilder) -> File {
+        File { variant, configure, columns: "", payload: "payload", key: "key" }
+    }
+
+    fn typeorm(variant: &'static str, columns: &'static str) -> File {
+        let configure = |options: SqliteStoreBuilder| {
+            options.connect_typeorm(ConnectTypeorm::new()).synchronous(Synchronous::Off)
+        };
+        File { variant, configure, columns, payload: "json", key: "id" }
+    }
+
     /// The same in a process that the suite starts.
     fn path(&self) -> PathBuf {
         let name: String = self.variant.chars().filter(char::is_ascii_alphanumeric).collect();
         Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("conformance-{name}.db"))
+    }
+
+    /// Behind the store's back.
+    fn raw<T>(&self, act: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        let result = Connection::open(self.path()).and_then(|db| act(&db));
+        result.map_err(|error| {
+            Error::new(ErrorKind::Backend, "the test's own statement failed").with_source(error)
+        })
     }
 }
 
@@ -59,6 +85,12 @@ impl Backend for File {
     }
 
     async fn open(&self, namespace: &Namespace, _via: Option<SocketAddr>) -> Result<Arc<dyn Store>> {
+        if !self.columns.is_empty() {
+            let columns = self.columns;
+            self.raw(|db| {
+                db.execute_batch(&format!("CREATE TABLE IF NOT EXISTS \"{namespace}\" {columns}"))
+            })?;
+        }
         let table = TableName::new(namespace.as_str())?;
         let store = (self.configure)(SqliteStore::builder(self.path()).table(table)).open()?;
         store.create_table().await?;
@@ -72,9 +104,9 @@ impl Backend for File {
 
     async fn corrupt(&self, namespace: &Namespace, key: &SessionKey) -> Result<bool> {
         self.raw(|db| {
-            let (payload, id) =
-                if self.variant == "connect-typeorm" { ("json", "id") } else { ("payload", "key") };
-            let sql = format!("UPDATE \"{namespace}\" SET {payload} = CAST(x'ff' AS TEXT) WHERE {id} = ?1");
+            let File { payload, key: column, .. } = self;
+            let sql =
+                format!("UPDATE \"{namespace}\" SET {payload} = CAST(x'ff' AS TEXT) WHERE {column} = ?1");
             Ok(1 == match key.as_text() {
                 Some(text) => db.execute(&sql, [text])?,
                 None => db.execute(&sql, [key.as_bytes()])?,
@@ -90,16 +122,6 @@ impl Backend for File {
             dump.extend(std::fs::read(path).unwrap_or_default());
         }
         Ok(Some(dump))
-    }
-}
-
-impl File {
-    /// Behind the store's back.
-    fn raw<T>(&self, act: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
-        let result = Connection::open(self.path()).and_then(|db| act(&db));
-        result.map_err(|error| {
-            Error::new(ErrorKind::Backend, "the test's own statement failed").with_source(error)
-        })
     }
 }
 
