@@ -41,9 +41,10 @@ use crate::{
 ///   is queued or under way, and a batch never holds two of them. Loads are not ordered against writes: a load that
 ///   begins after a write was acknowledged sees it, and one that runs beside it sees either state, as without
 ///   gathering. Loads of one session in one batch share one answer.
-/// - **Time.** A batch has one `now`, the greatest of its operations'. Each of them was still waiting when that
-///   time was told, so it is a time within each call, and an outcome at that time is one which the call could have
-///   had alone. Operations whose times are over a second apart (the clock was set) do not travel together.
+/// - **Time.** A batch has one `now`, the greatest of its operations'. That clock was read no earlier than each call
+///   began and before the batch went out, so it shows a moment within every call, and an outcome at that moment is one
+///   which each call could have had alone. Operations whose times are over a second apart (a clock was set) do not
+///   travel together.
 /// - **Failures.** If a batch fails as a whole and nothing was done, its operations are tried one by one; so are
 ///   loads in any case. Other operations of a batch of which nobody knows whether it was done are not repeated: each
 ///   of their callers gets that error. Once the database itself proves to be
