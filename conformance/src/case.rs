@@ -87,6 +87,9 @@ pub enum Outcome {
     NotRun(String),
 }
 
+/// A call that has no answer after this time never gets one: far longer than any call takes on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+
 /// Why a case ended early.
 #[derive(Debug)]
 pub(crate) enum Stop {

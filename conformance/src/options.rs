@@ -12,6 +12,8 @@ pub struct Options {
     pub cases: u32,
     /// Whether connections are cut, servers stopped and processes killed. Defaults to true.
     pub faults: bool,
+    /// Whether [`run`](crate::run) stops at the first case that fails. Defaults to false.
+    pub fail_fast: bool,
     /// Run only the cases whose name contains this. Defaults to all.
     pub filter: Option<String>,
 }
@@ -19,7 +21,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
-        Options { seed: u64::from(nanos), cases: 32, faults: true, filter: None }
+        Options { seed: u64::from(nanos), cases: 32, faults: true, fail_fast: false, filter: None }
     }
 }
 

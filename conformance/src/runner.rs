@@ -87,7 +87,12 @@ pub async fn run(backend: Arc<dyn Backend>, options: &Options) -> Vec<CaseReport
     for subject in Subject::all(Availability::Ready(backend)) {
         for case in ALL.iter().flat_map(|cases| cases.iter()) {
             if options.filter.as_ref().is_none_or(|filter| subject.name_of(case).contains(filter)) {
-                reports.push(subject.examine(case, options).await);
+                let report = subject.examine(case, options).await;
+                let failed = matches!(report.outcome, Outcome::Failed(_));
+                reports.push(report);
+                if failed && options.fail_fast {
+                    return reports;
+                }
             }
         }
     }

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use session_core::{Error, Store};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
-use crate::case::{Stop, Verdict, failed};
+use crate::case::{PATIENCE, Stop, Verdict, failed};
 use crate::history::History;
 use crate::rng::Rng;
 use crate::spec::{Call, Key, Op};
@@ -24,8 +25,8 @@ pub(crate) struct Habits {
     pub(crate) batches: u64,
     /// One call in so many is dropped before it returns; 0 for none.
     pub(crate) drops: u64,
-    /// The most time a call may take before its caller gives it up.
-    pub(crate) patience: Duration,
+    /// Whether a call that is not dropped may stay without an answer for [`PATIENCE`].
+    pub(crate) silence: bool,
     /// Whether calls have different times. Those that are gathered share one, at most a second later than their own.
     pub(crate) times: bool,
     /// Whether an error is nobody's fault. The others end the case.
@@ -59,14 +60,14 @@ pub(crate) async fn run(
                 let returned = if drops {
                     drop_early(calling, &mut rng).await
                 } else {
-                    tokio::time::timeout(habits.patience, calling).await.ok()
+                    timeout(PATIENCE, calling).await.ok()
                 };
                 match returned {
                     Some(Err(error)) if !(habits.forgives)(&error) => {
                         return failed(format!("{what}: {}: {error}", error.kind().as_str()));
                     }
-                    None if !drops && habits.drops == 0 && habits.patience > Duration::from_secs(30) => {
-                        return failed(format!("{what}: no answer within {:?}", habits.patience));
+                    None if !drops && !habits.silence => {
+                        return failed(format!("{what}: no answer within {PATIENCE:?}"));
                     }
                     _ => {}
                 }
@@ -84,7 +85,11 @@ pub(crate) async fn run(
 pub(crate) async fn look(world: &World, handles: &[Arc<dyn Store>], history: &History) -> Verdict {
     for store in handles {
         for key in world.key_numbers() {
-            history.call(world, &**store, Call { now: 0, op: Op::Load { key } }).await?;
+            let call = history.call(world, &**store, Call { now: 0, op: Op::Load { key } });
+            match timeout(PATIENCE, call).await {
+                Ok(loaded) => loaded?,
+                Err(_) => return failed(format!("load at the end: no answer within {PATIENCE:?}")),
+            }
         }
     }
     Ok(())
@@ -102,7 +107,7 @@ pub(crate) async fn drop_early<F: Future>(future: F, rng: &mut Rng) -> Option<F:
         polls -= 1;
         future.as_mut().poll(context).map(Some)
     });
-    tokio::time::timeout(time, polled).await.ok().flatten()
+    timeout(time, polled).await.ok().flatten()
 }
 
 fn draw(rng: &mut Rng, world: &World, payload: u32, batches: u64) -> Op {

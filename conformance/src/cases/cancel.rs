@@ -7,7 +7,7 @@ use session_core::DestroyMode;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::case::{Case, Ctx, Stop, Verdict, case, ensure, ensure_eq, failed, not_run};
+use crate::case::{Case, Ctx, PATIENCE, Stop, Verdict, case, ensure, ensure_eq, failed, not_run};
 use crate::fixture::{Fixture, persist};
 use crate::history::{History, is_contention};
 use crate::proxy::{Mode, Proxy};
@@ -33,7 +33,7 @@ async fn a_dropped_call_happens_wholly_or_not_at_all(ctx: Ctx) -> Verdict {
             calls: 8,
             batches: 8,
             drops: 4,
-            patience: Duration::from_secs(60),
+            silence: false,
             times: !ctx.is_gathered(),
             forgives: is_contention,
         };
@@ -67,7 +67,6 @@ async fn a_store_is_usable_after_many_dropped_calls(ctx: Ctx) -> Verdict {
         caller.map_err(|panic| Stop::Failed(panic.to_string()))?;
     }
     rng.next();
-    let patience = Duration::from_secs(20);
     let work = async {
         // As many at once as before: each must get a connection.
         let mut callers = JoinSet::new();
@@ -90,9 +89,9 @@ async fn a_store_is_usable_after_many_dropped_calls(ctx: Ctx) -> Verdict {
         ensure_eq!(fixture.count(0).await?, 1, "the sessions after many dropped calls");
         Ok(())
     };
-    match timeout(patience, work).await {
+    match timeout(PATIENCE, work).await {
         Ok(verdict) => verdict,
-        Err(_) => failed(format!("after many dropped calls the store gives no answer within {patience:?}")),
+        Err(_) => failed(format!("after many dropped calls the store gives no answer within {PATIENCE:?}")),
     }
 }
 
@@ -116,7 +115,11 @@ async fn expect_own_sessions(fixture: &Fixture, rng: &Rng) -> Verdict {
                     let keys: Vec<_> = own.iter().map(|(key, _)| key.clone()).collect();
                     drop_early(fixture.store.load_many(&keys, fixture.now(0)), &mut rng).await;
                 }
-                let Some(payload) = fixture.payload(&key, 0).await? else {
+                let payload = match timeout(PATIENCE, fixture.payload(&key, 0)).await {
+                    Ok(payload) => payload?,
+                    Err(_) => return failed(format!("a load has no answer within {PATIENCE:?}")),
+                };
+                let Some(payload) = payload else {
                     return failed("a live session cannot be loaded after dropped calls");
                 };
                 ensure!(payload.starts_with(&name), "a load of {name:?} gives another session's {payload:?}");

@@ -1,7 +1,6 @@
 //! G8: linearizable per session.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use session_core::{Create, DestroyMode, Payload, Touch, Update, Write};
 use tokio::task::JoinSet;
@@ -32,7 +31,7 @@ async fn histories(ctx: &Ctx, batches: u64) -> Verdict {
             calls: 8,
             batches,
             drops: 0,
-            patience: Duration::from_secs(60),
+            silence: false,
             times: !ctx.is_gathered(),
             forgives: is_contention,
         };

@@ -178,7 +178,7 @@ async fn several_purges_remove_each_row_once(ctx: Ctx) -> Verdict {
 
 async fn a_large_purge_in_batches_disturbs_no_writer(ctx: Ctx) -> Verdict {
     // A purge is not gathered: once the large number is enough.
-    let rows = if ctx.is_gathered() { 5_000 } else { 50_000 };
+    let rows = if ctx.is_gathered() { 5_000 } else { (ctx.cases() * 1_600).min(50_000) };
     let handles = Fixture::handles(&ctx, 3).await?;
     fill(&handles[0], rows).await?;
     let done = Arc::new(AtomicBool::new(false));

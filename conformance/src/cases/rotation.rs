@@ -29,10 +29,10 @@ async fn a_rotation_moves_the_session(ctx: Ctx) -> Verdict {
     let bystander = fixture.create("bystander", "b", 100).await?;
     for mode in fixture.modes() {
         for payload in [None, Some("new payload")] {
-            for principal in [None, fixture.principal("ann")?] {
+            for (number, principal) in [(1, None), (2, fixture.principal("ann")?)] {
                 let case = format!("{mode:?}, payload {payload:?}");
-                let old = fixture.create(&format!("old {case} {principal:?}"), "kept payload", 100).await?;
-                let new = fixture.key(&format!("new {case} {principal:?}"))?;
+                let old = fixture.create(&format!("old {case} {number}"), "kept payload", 100).await?;
+                let new = fixture.key(&format!("new {case} {number}"))?;
                 fixture.update(&old, "kept payload", 100, 0).await?;
                 let rotate = Rotate {
                     mode: *mode,

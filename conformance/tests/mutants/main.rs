@@ -1,0 +1,111 @@
+//! The suite is tested by what it is for: every store that is broken must be found out, by a case that names the
+//! right guarantee, and a store that is right must never be accused.
+
+mod faults;
+mod store;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use conformance::{CaseReport, Guarantee, Options, Outcome, run};
+use libtest_mimic::{Arguments, Failed, Trial};
+use session_core::KeyFormat;
+use tokio::runtime::{Handle, Runtime};
+
+use faults::Fault;
+use store::{Form, Small};
+
+/// Enough for every fault; more find the same.
+const CASES: u32 = 16;
+const SEEDS: u64 = 20;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(4);
+    let runtime = Runtime::new().expect("the tokio runtime starts");
+    let mut trials = Vec::new();
+    for (fault, guarantee) in faults::ALL {
+        let name = format!("is_found_out::{fault:?}::{guarantee}");
+        let handle = runtime.handle().clone();
+        trials.push(Trial::test(name, move || is_found_out(&handle, *fault, *guarantee)));
+    }
+    for seed in 0..SEEDS {
+        let handle = runtime.handle().clone();
+        let form = right(seed);
+        trials.push(Trial::test(format!("is_not_accused::{}", describe(&form, seed)), move || {
+            is_not_accused(&handle, form, seed)
+        }));
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Right stores of every kind: with all abilities, and without each of them.
+fn right(seed: u64) -> Form {
+    let mut form = Form::RIGHT;
+    if seed % 2 == 1 {
+        form.format = KeyFormat::Plain;
+    }
+    match seed % 8 {
+        2 => form.can.versions = false,
+        3 => form.can.principals = false,
+        4 => form.can.rotation = false,
+        5 => form.can.tombstones = false,
+        6 => form.can.exact_expiry = false,
+        7 => {
+            // What a table of connect-mssql-v2 can do.
+            form.can.versions = false;
+            form.can.principals = false;
+            form.can.rotation = false;
+            form.can.tombstones = false;
+            form.can.created_at = false;
+            form.can.exact_expiry = false;
+        }
+        _ => {}
+    }
+    form
+}
+
+fn describe(form: &Form, seed: u64) -> String {
+    let can = form.can;
+    let without: Vec<&str> = [
+        (can.versions, "versions"),
+        (can.principals, "principals"),
+        (can.rotation, "rotation"),
+        (can.tombstones, "tombstones"),
+        (can.created_at, "created_at"),
+        (can.exact_expiry, "exact_expiry"),
+    ]
+    .into_iter()
+    .filter_map(|(can, what)| (!can).then_some(what))
+    .collect();
+    let without = if without.is_empty() { "nothing".to_owned() } else { without.join("+") };
+    format!("{:?}_keys::without_{without}::seed_{seed}", form.format)
+}
+
+fn examine(runtime: &Handle, form: Form, seed: u64, filter: Option<String>) -> Vec<CaseReport> {
+    let options = Options { seed, cases: CASES, fail_fast: true, filter, ..Options::default() };
+    runtime.block_on(run(Arc::new(Small::new(form)), &options))
+}
+
+fn is_found_out(runtime: &Handle, fault: Fault, guarantee: Guarantee) -> Result<(), Failed> {
+    // Gathering is another engine's test.
+    let filter = format!("small::native::{guarantee}::");
+    let reports = examine(runtime, faults::form_of(fault), 1, Some(filter));
+    let caught = reports.iter().any(|report| matches!(report.outcome, Outcome::Failed(_)));
+    if caught {
+        Ok(())
+    } else {
+        Err(format!("{} cases of {guarantee} ran, and none failed", reports.len()).into())
+    }
+}
+
+fn is_not_accused(runtime: &Handle, form: Form, seed: u64) -> Result<(), Failed> {
+    let failures: Vec<String> = examine(runtime, form, seed, None)
+        .into_iter()
+        .filter_map(|report| match report.outcome {
+            Outcome::Failed(why) => Some(format!("{} ({}): {why}", report.case.name, report.variant)),
+            _ => None,
+        })
+        .collect();
+    if failures.is_empty() { Ok(()) } else { Err(failures.join("\n\n").into()) }
+}
