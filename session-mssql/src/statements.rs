@@ -14,7 +14,8 @@
 //! - OPENJSON cuts texts after 4,000 characters and leaves their escapes in, and `CONVERT(binary(32), …, 2)` takes the
 //!   digits for characters. So a batch has numbers alone in its JSON, and its texts and keys as two long values that
 //!   are cut up by place and length.
-//! - An UPDATE with OUTPUT does not see the other side of a JOIN, but does see one behind a comma.
+//! - An UPDATE of an alias joins the table once more, with every row of it; and with OUTPUT it does not see the other
+//!   side of a JOIN. So an UPDATE for many keys names the table in full, and the rows before a comma.
 //! - Lengths count characters and not UTF-16 code units. So such a batch comes with places in both, and [`ROWS`]
 //!   chooses.
 //!
@@ -222,9 +223,9 @@ impl Statements {
                  FROM {ROWS} WITH ({}) AS j JOIN {t} AS t ON {} \
                  WHERE t.[expires_at] > @P1 AND t.[destroyed_at] IS NULL {BY_KEY}",
                 key.json_column(),
-                key.joins()
+                key.joins("t")
             ),
-            many: Many::new(t, &key),
+            many: Many::new(t, &format!("[{}]", table.table()), &key),
             schema: schema(table, &key),
             create_table: create_table(table, &key),
         }
@@ -299,14 +300,15 @@ fn rotate(t: &str, key: &Key, soft: bool) -> String {
 }
 
 impl Many {
-    fn new(t: &str, key: &Key) -> Many {
-        let (column, joins) = (key.json_column(), key.joins());
+    /// `t` is the table, `name` what its columns are called by where others are about.
+    fn new(t: &str, name: &str, key: &Key) -> Many {
+        let (column, joins) = (key.json_column(), key.joins("t"));
         let rows = |fields: &str| format!("{ROWS} WITH ({column}{fields}) AS j");
         let to_rows = |fields: &str| {
             format!(
-                "FROM {}, {t} AS t WITH (ROWLOCK) \
-                 WHERE {joins} AND t.[expires_at] > @P1 AND t.[destroyed_at] IS NULL",
-                rows(fields)
+                "FROM {}, {t} WHERE {} AND {name}.[expires_at] > @P1 AND {name}.[destroyed_at] IS NULL",
+                rows(fields),
+                key.joins(name)
             )
         };
         let data = ", [p] int '$.p', [pl] int '$.pl', [o] int '$.o', [ol] int '$.ol', [e] bigint '$.e'";
@@ -326,21 +328,22 @@ impl Many {
                 rows(data)
             ),
             update: format!(
-                "UPDATE t SET [payload] = {PAYLOAD}, [expires_at] = j.[e], [principal] = {PRINCIPAL}, \
-                 [version] = t.[version] + 1 OUTPUT inserted.[key], inserted.[version] \
-                 {} AND (j.[x] IS NULL OR j.[x] = t.[version]) {BY_KEY}",
+                "UPDATE {t} WITH (ROWLOCK) SET [payload] = {PAYLOAD}, [expires_at] = j.[e], \
+                 [principal] = {PRINCIPAL}, [version] = {name}.[version] + 1 \
+                 OUTPUT inserted.[key], inserted.[version] \
+                 {} AND (j.[x] IS NULL OR j.[x] = {name}.[version]) {BY_KEY}",
                 to_rows(&format!("{data}, [x] bigint '$.x'"))
             ),
             touch: format!(
-                "UPDATE t SET [expires_at] = j.[e] OUTPUT inserted.[key] {} {BY_KEY}",
+                "UPDATE {t} WITH (ROWLOCK) SET [expires_at] = j.[e] OUTPUT inserted.[key] {} {BY_KEY}",
                 to_rows(", [e] bigint '$.e'")
             ),
             destroy: ByMode {
                 soft: format!(
-                    "UPDATE t SET [destroyed_at] = @P1 OUTPUT inserted.[key] {} {BY_KEY}",
+                    "UPDATE {t} WITH (ROWLOCK) SET [destroyed_at] = @P1 OUTPUT inserted.[key] {} {BY_KEY}",
                     to_rows("")
                 ),
-                hard: format!("DELETE t OUTPUT deleted.[key] {} {BY_KEY}", to_rows("")),
+                hard: format!("DELETE FROM {t} WITH (ROWLOCK) OUTPUT deleted.[key] {} {BY_KEY}", to_rows("")),
             },
         }
     }
@@ -449,10 +452,12 @@ impl Key {
         }
     }
 
-    fn joins(&self) -> String {
+    fn joins(&self, table: &str) -> String {
         match self.0 {
-            KeyFormat::Hashed => format!("t.[key] = {}", self.json_value()),
-            KeyFormat::Plain => format!("t.[key] = {PLAIN_KEY} AND t.[key_bytes] = DATALENGTH({PLAIN_KEY})"),
+            KeyFormat::Hashed => format!("{table}.[key] = {}", self.json_value()),
+            KeyFormat::Plain => {
+                format!("{table}.[key] = {PLAIN_KEY} AND {table}.[key_bytes] = DATALENGTH({PLAIN_KEY})")
+            }
         }
     }
 }

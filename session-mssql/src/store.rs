@@ -345,7 +345,7 @@ impl ByMode {
 }
 
 const GATHERING: Gathering =
-    Gathering { read_lanes: 2, write_lanes: 2, max_batch: 64, max_bytes: 256 * 1024 };
+    Gathering { read_lanes: 2, write_lanes: 2, max_batch: 32, max_bytes: 64 * 1024 };
 
 /// Deletes expired rows in batches that stay under the limit of lock escalation.
 pub(crate) async fn purge(

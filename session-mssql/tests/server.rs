@@ -43,7 +43,7 @@ where
 fn table() -> TableName {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    TableName::new(&format!("live_{}_{number}", process::id())).unwrap()
+    TableName::new(&format!("dbo.live_{}_{number}", process::id())).unwrap()
 }
 
 async fn store(url: &str, format: KeyFormat) -> MssqlStore {
