@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use session_core::Result;
@@ -47,11 +48,11 @@ impl Log {
     }
 
     /// Called by the writer between two transactions.
-    pub(crate) fn begin_anew_if_due(&self, db: &Connection) {
+    pub(crate) fn begin_anew_if_due(&self, db: &Connection, busy_timeout: Duration) {
         if self.over_limit.swap(false, Ordering::Relaxed) {
-            // Readers that are under way are waited for as long as the busy time-out; if one takes longer, or the
-            // checkpoint fails, the next checkpoint asks again.
-            drop(checkpoint(db, "RESTART"));
+            // If a reader stays in the log for longer, a backup for one, the next checkpoint asks again.
+            drop(db.busy_timeout(PATIENCE).map(|()| checkpoint(db, "RESTART")));
+            drop(db.busy_timeout(busy_timeout));
         }
     }
 }
@@ -104,6 +105,9 @@ fn run(connector: &Connector, log: &Log) {
         }
     }
 }
+
+/// How long writes wait for readers to leave the log.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Returns how many pages the log has.
 fn checkpoint(db: &Connection, mode: &str) -> Answer<i64> {

@@ -29,6 +29,12 @@ pub(crate) struct Connector {
 impl Connector {
     /// Checks the place, and makes a missing file.
     pub(crate) fn new(place: Place, options: ConnectionOptions) -> Result<Connector> {
+        if rusqlite::version_number() < OLDEST_SQLITE {
+            return Err(Error::unsupported(format!(
+                "the system's SQLite is {}, and 3.37 is needed; take a later one, or the feature `bundled`",
+                rusqlite::version()
+            )));
+        }
         let place = match place {
             Place::Memory => Place::Memory,
             Place::File(path) => resolve(path)?,
@@ -127,6 +133,9 @@ pub(crate) fn current_journal_mode(db: &Connection) -> Answer<String> {
 const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE
     .union(OpenFlags::SQLITE_OPEN_CREATE)
     .union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
+/// The first with STRICT tables.
+const OLDEST_SQLITE: i32 = 3_037_000;
 
 /// SQLite's usual page.
 pub(crate) const PAGE: i64 = 4096;

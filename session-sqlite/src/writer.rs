@@ -238,7 +238,7 @@ impl Thread {
                 let bytes = group.iter().map(|entry| entry.bytes).sum();
                 group.into_iter().for_each(Entry::answer);
                 self.log.written(bytes);
-                self.log.begin_anew_if_due(&db);
+                self.log.begin_anew_if_due(&db, self.connector.options().busy_timeout);
                 self.db = Some(db);
             }
             Outcome::RolledBack(failure) => {

@@ -2,6 +2,8 @@
 //! backend must do is in the conformance suite.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "support/sessions.rs"]
+mod sessions;
 mod support;
 
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
@@ -15,7 +17,8 @@ use session_core::{
 };
 use session_sqlite::{JournalMode, Reads, SqliteStore, Synchronous};
 
-use support::{Folder, LATER, NOW, create, key, update};
+use sessions::{create, key, update};
+use support::{Folder, LATER, NOW};
 
 const MANY: NonZeroU32 = NonZeroU32::new(1000).unwrap();
 

@@ -2,6 +2,8 @@
 //! which the variable `ROLE` tells what to do. What this machine does not permit is shown as ignored, with the reason.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "support/sessions.rs"]
+mod sessions;
 mod support;
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -14,7 +16,8 @@ use rusqlite::Connection;
 use session_core::{Created, ErrorKind, Filter, Store as _, Updated};
 use session_sqlite::SqliteStore;
 
-use support::{Folder, NOW, create, key, update};
+use sessions::{create, key, update};
+use support::{Folder, NOW};
 
 fn main() -> ExitCode {
     if let Ok(role) = std::env::var("ROLE") {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use session_core::{Create, KeyFormat, Payload, SessionId, SessionKey, Timestamp, Update, Version};
+use session_core::Timestamp;
 
 /// A folder of one test, removed with it.
 pub(crate) struct Folder(PathBuf);
@@ -24,7 +24,7 @@ impl Folder {
 
     /// A file that is not there yet.
     pub(crate) fn database(&self) -> PathBuf {
-        self.0.join("sessions.db")
+        self.path().join("sessions.db")
     }
 }
 
@@ -36,21 +36,3 @@ impl Drop for Folder {
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_795_324_200_000);
 pub(crate) const LATER: Timestamp = Timestamp::from_millis(1_795_324_200_000 + 86_400_000);
-
-pub(crate) fn key(name: &str) -> SessionKey {
-    SessionId::new(name).unwrap().key(KeyFormat::Hashed).unwrap()
-}
-
-pub(crate) fn create(name: &str, payload: impl Into<Payload>) -> Create {
-    Create { key: key(name), payload: payload.into(), expires_at: LATER, principal: None }
-}
-
-pub(crate) fn update(name: &str, payload: impl Into<Payload>, expected: Option<i64>) -> Update {
-    Update {
-        key: key(name),
-        payload: payload.into(),
-        expires_at: LATER,
-        principal: None,
-        expected: expected.map(Version::new),
-    }
-}
