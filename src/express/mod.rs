@@ -31,3 +31,8 @@ pub use signature::Secrets;
 
 /// The name that express-session gives its cookie where nothing else is asked for.
 pub const COOKIE_NAME: &str = "connect.sid";
+
+/// The examples of the page on moving compile.
+#[cfg(all(doctest, feature = "sqlite-bundled"))]
+#[doc = include_str!("../../docs/moving-from-node.md")]
+struct MovingFromNode;

@@ -25,6 +25,9 @@ enum Database {
 const DATABASES: [Database; 3] =
     [Database::Sqlite, Database::Server(Kind::Postgres), Database::Server(Kind::Mariadb)];
 
+/// The servers whose drivers have the layout of connect-typeorm.
+const SHARED: [Kind; 0] = [];
+
 impl Database {
     fn name(self) -> &'static str {
         match self {
@@ -145,6 +148,12 @@ fn prove(
     let mut server = None;
     let url = match database {
         Database::Sqlite => format!("sqlite:{}", folder.join("sessions.db").display()),
+        Database::Server(kind) if !SHARED.contains(&kind) => {
+            return Ok(Err(format!(
+                "the driver for {} cannot share connect-typeorm's table yet",
+                kind.name()
+            )));
+        }
         Database::Server(kind) => match server::open(kind, &Sources { install, ..Sources::default() })? {
             Opened::Server(opened) => {
                 terminal::detail(&format!("server: {}", opened.origin));
