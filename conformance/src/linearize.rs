@@ -24,7 +24,7 @@ pub(crate) struct Observed<C, A> {
 pub(crate) const MAX: usize = 128;
 
 /// The most configurations to try: a few seconds. The histories of the suite need some hundreds.
-const BUDGET: usize = 1_000_000;
+const BUDGET: usize = 50_000;
 
 /// What is known of a history.
 #[derive(Clone, Debug, PartialEq, Eq)]

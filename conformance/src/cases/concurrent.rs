@@ -1,11 +1,12 @@
 //! G8: linearizable per session.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use session_core::{Create, DestroyMode, Payload, Touch, Update, Write};
+use session_core::{Create, DestroyMode, Gathering, Payload, SessionStore, Touch, Update, Write};
 use tokio::task::JoinSet;
 
-use crate::case::{Case, Ctx, Stop, Verdict, case, ensure_eq};
+use crate::case::{Case, Ctx, PATIENCE, Stop, Verdict, case, ensure_eq};
 use crate::fixture::{Fixture, persist};
 use crate::history::{History, is_contention};
 use crate::rng::Rng;
@@ -17,6 +18,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(G8, Concurrent, concurrent_calls_are_explained_by_one_order),
     case!(G8, Concurrent, concurrent_batches_are_explained_by_one_order),
     case!(G8, Concurrent, a_write_is_seen_by_every_later_read),
+    case!(G8, Concurrent, no_conflict_reaches_a_caller_of_the_handle),
 ];
 
 /// Few calls at a time, so that every history can be decided, but many histories.
@@ -78,6 +80,54 @@ async fn a_write_is_seen_by_every_later_read(ctx: Ctx) -> Verdict {
     }
     while let Some(writer) = writers.join_next().await {
         writer.map_err(|panic| Stop::Failed(panic.to_string()))??;
+    }
+    Ok(())
+}
+
+/// Everything that locks rows, on few sessions, through the handle: deadlocks are its affair.
+async fn no_conflict_reaches_a_caller_of_the_handle(ctx: Ctx) -> Verdict {
+    let namespace = ctx.namespace();
+    let mut stores: Vec<SessionStore<u64>> = Vec::new();
+    for _ in 0..3 {
+        let store = ctx.open(&namespace).await?;
+        let has_principals = store.capabilities().principals;
+        let builder = SessionStore::builder(store).gathering(Gathering::OFF).deadline(PATIENCE);
+        stores.push(builder.principal(move |_| has_principals.then(|| "ann".to_owned())).build()?);
+    }
+    let can = stores[0].capabilities();
+    let mut ids = Vec::new();
+    for number in 0..4 {
+        ids.push(stores[0].create(&number).await?.id);
+    }
+    let mut callers = JoinSet::new();
+    let rng = Rng::new(ctx.seed());
+    for caller in 0..8_u64 {
+        let mut rng = rng.fork(caller);
+        let (store, mut ids) = (rng.pick(&stores).clone(), ids.clone());
+        callers.spawn(async move {
+            for turn in 0..15_u64 {
+                let at = usize::try_from(rng.below(4)).unwrap_or(0);
+                let id = ids[at].clone();
+                match rng.below(8) {
+                    0 => ids[at] = store.create(&turn).await?.id,
+                    1 if can.rotation => {
+                        if let Some(new) = store.rotate(&id).await? {
+                            ids[at] = new.id;
+                        }
+                    }
+                    2 => _ = store.destroy_many(&ids).await?,
+                    3 => _ = store.purge(NonZeroU32::MAX).await?,
+                    4 if can.principals => _ = store.destroy_others("ann", &id).await?,
+                    5 => _ = store.touch(&id).await?,
+                    6 => _ = store.set(&id, &turn).await?,
+                    _ => _ = store.update(&id, &turn, None).await?,
+                }
+            }
+            Ok::<_, Stop>(())
+        });
+    }
+    while let Some(caller) = callers.join_next().await {
+        caller.map_err(|panic| Stop::Failed(panic.to_string()))??;
     }
     Ok(())
 }

@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use session_core::{DestroyMode, ErrorKind, Rotate, Rotated, Updated};
+use session_core::{
+    Clock, DestroyMode, ErrorKind, Gathering, ManualClock, Rotate, Rotated, SessionId, SessionStore,
+    SetOutcome, TimeToLive, Timestamp, Updated, Version,
+};
 use tokio::task::JoinSet;
 
 use crate::case::{Case, Ctx, Stop, Verdict, case, ensure, ensure_eq, not_run};
 use crate::fixture::{Fixture, expect_refusal, persist};
+use crate::world::{T, at};
 
 pub(crate) const CASES: &[Case] = &[
     case!(G3, Single, an_absent_session_stays_absent),
@@ -15,6 +20,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(G3, Single, a_destroyed_session_is_not_revived),
     case!(G3, Single, a_rotated_away_session_is_not_revived),
     case!(G3, Single, an_update_into_the_past_ends_a_session),
+    case!(G3, Single, set_brings_no_session_back),
     case!(G3, Single, a_soft_end_without_tombstones_is_refused),
     case!(G3, Concurrent, an_end_is_final_for_concurrent_writers),
     case!(G3, Concurrent, one_of_many_ends_is_told_so),
@@ -93,6 +99,42 @@ async fn an_update_into_the_past_ends_a_session(ctx: Ctx) -> Verdict {
     let updated = fixture.update(&key, "q", 0, 0).await?;
     ensure_eq!(updated, Updated::Saved(fixture.version(1)), "an update whose expiry has passed");
     fixture.expect_dead(&key, 0, "a session updated into the past").await
+}
+
+/// The handle's create-or-update, which is how the Node stores write.
+async fn set_brings_no_session_back(ctx: Ctx) -> Verdict {
+    let store = ctx.store().await?;
+    if !store.capabilities().tombstones {
+        return not_run("this table keeps no tombstones: an id that was destroyed is as good as new");
+    }
+    let clock = Arc::new(ManualClock::new(at(T)));
+    let sessions: SessionStore<u64> = SessionStore::builder(store)
+        .gathering(Gathering::OFF)
+        .clock(Shared(Arc::clone(&clock)))
+        .time_to_live(TimeToLive::fixed(Duration::from_secs(60))?)
+        .build()?;
+    let (ended, expired) = (SessionId::new("ended")?, SessionId::new("expired")?);
+    for id in [&ended, &expired] {
+        let first = sessions.set(id, &1).await?;
+        ensure_eq!(first, SetOutcome::Created(Version::FIRST), "set with a new id");
+    }
+    ensure!(sessions.destroy(&ended).await?, "a live session cannot be destroyed");
+    ensure_eq!(sessions.set(&ended, &2).await?, SetOutcome::Gone, "set with an id that was destroyed");
+    ensure!(sessions.load(&ended).await?.is_none(), "set brought a destroyed session back");
+    clock.advance(Duration::from_secs(60));
+    ensure_eq!(sessions.set(&expired, &2).await?, SetOutcome::Gone, "set with an id that has expired");
+    ensure!(sessions.load(&expired).await?.is_none(), "set brought an expired session back");
+    Ok(())
+}
+
+/// A clock that the case keeps in its hands.
+#[derive(Debug)]
+struct Shared(Arc<ManualClock>);
+
+impl Clock for Shared {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
 }
 
 async fn a_soft_end_without_tombstones_is_refused(ctx: Ctx) -> Verdict {
