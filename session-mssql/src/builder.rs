@@ -250,6 +250,8 @@ macro_rules! connecting_options {
 }
 
 
+pub(crate) use connecting_options;
+
 /// The options of a [`MssqlStore`].
 #[derive(Clone, Debug, Default)]
 pub struct MssqlStoreBuilder {

@@ -6,6 +6,7 @@ use session_core::{Error, KeyFormat, Payload, Principal, Record, Result, Session
 use tiberius::{ColumnData, Row, ToSql};
 
 use crate::BACKEND;
+use crate::datetime::{self, LocalTime};
 use crate::error;
 
 /// A key as a parameter: varbinary for a hashed one, nvarchar for a plain one.
@@ -80,6 +81,17 @@ impl Cells {
     fn optional_text(&mut self, column: &'static str) -> Result<Option<String>> {
         match self.0.next() {
             Some(ColumnData::String(text)) => Ok(text.map(Cow::into_owned)),
+            _ => Err(unreadable(column)),
+        }
+    }
+
+    pub(crate) fn datetime(
+        &mut self,
+        column: &'static str,
+        local_time: Option<&LocalTime>,
+    ) -> Result<Timestamp> {
+        match self.0.next() {
+            Some(ColumnData::DateTime(Some(value))) => Ok(datetime::read(value, local_time)),
             _ => Err(unreadable(column)),
         }
     }

@@ -16,6 +16,11 @@ pub(crate) fn connecting(error: Tiberius) -> Error {
             Error::unavailable("the server did not finish the login in time; check that it is SQL Server that listens there")
                 .with_unreachable()
         }
+        Tiberius::Io { kind: IoErrorKind::InvalidData, .. } | Tiberius::Protocol(_) => Error::new(
+            ErrorKind::Backend,
+            "the server and this driver do not agree on how to connect; check `Encrypt` and that it is SQL Server \
+             that listens there",
+        ),
         Tiberius::Io { .. } => Error::unavailable(
             "the server cannot be reached; check the host, the port and that SQL Server accepts TCP connections",
         )
@@ -24,11 +29,6 @@ pub(crate) fn connecting(error: Tiberius) -> Error {
             ErrorKind::Backend,
             "the TLS handshake failed; add the authority that signed the server's certificate, or name the host that \
              stands in it with `HostNameInCertificate`",
-        ),
-        Tiberius::Protocol(_) => Error::new(
-            ErrorKind::Backend,
-            "the server and this driver do not agree on how to connect; check `Encrypt` and that it is SQL Server \
-             that listens there",
         ),
         Tiberius::Conversion(_) => Error::unavailable(
             "the named instance was not found; check its name and that the SQL Server Browser runs on UDP port 1434, \

@@ -1,6 +1,7 @@
 //! Sessions in SQL Server, through [tiberius].
 //!
 //! [`MssqlStore`] keeps them in a table of its own form ([`create_table`](MssqlStore::create_table)).
+//! [`ConnectMssqlV2Store`] shares the table of the Node package `connect-mssql-v2` with a Node application.
 //!
 //! ```no_run
 //! # async fn example() -> session_core::Result<()> {
@@ -27,7 +28,9 @@
 
 mod batch;
 mod builder;
+mod connect_mssql_v2;
 mod convert;
+mod datetime;
 mod diagnose;
 mod error;
 mod pool;
@@ -35,6 +38,7 @@ mod statements;
 mod store;
 
 pub use builder::MssqlStoreBuilder;
+pub use connect_mssql_v2::{ConnectMssqlV2Store, ConnectMssqlV2StoreBuilder};
 pub use pool::{Connection, Manager, Pool};
 pub use store::MssqlStore;
 pub use {deadpool, tiberius};

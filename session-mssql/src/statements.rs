@@ -182,6 +182,7 @@ impl Statements {
         };
         let and_after = format!(" AND {}", key.after("@P3"));
 
+        let schema = schema(table, &key);
         Statements {
             create,
             load,
@@ -226,8 +227,8 @@ impl Statements {
                 key.joins("t")
             ),
             many: Many::new(t, &format!("[{}]", table.table()), &key),
-            schema: schema(table, &key),
-            create_table: create_table(table, &key),
+            create_table: create_once(table, &schema),
+            schema,
         }
     }
 }
@@ -369,7 +370,9 @@ fn schema(table: &TableName, key: &Key) -> String {
     )
 }
 
-fn create_table(table: &TableName, key: &Key) -> String {
+/// Runs the statements that make a table, unless there is one of this name. They are one transaction, and a lock on a
+/// name of our own has the calls of many run one behind the other.
+pub(crate) fn create_once(table: &TableName, schema: &str) -> String {
     let t = table.quoted('[', ']');
     format!(
         "SET NOCOUNT ON; SET XACT_ABORT ON; \
@@ -378,9 +381,8 @@ fn create_table(table: &TableName, key: &Key) -> String {
          EXEC @lock = sp_getapplock @Resource = N'session-store {t}', @LockMode = 'Exclusive', \
          @LockOwner = 'Transaction'; \
          IF @lock < 0 THROW 50000, N'the lock for creating the table was not granted', 1; \
-         IF OBJECT_ID(N'{t}', N'U') IS NULL BEGIN\n{}END; \
-         COMMIT TRANSACTION",
-        schema(table, key)
+         IF OBJECT_ID(N'{t}', N'U') IS NULL BEGIN\n{schema}END; \
+         COMMIT TRANSACTION"
     )
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use conformance::{Availability, Backend, Namespace};
 use session_core::{Error, ErrorKind, KeyFormat, Result, SessionKey, Store, TableName};
-use session_mssql::MssqlStore;
+use session_mssql::{ConnectMssqlV2Store, MssqlStore};
 use session_mssql::tiberius::{self, Client, ColumnData, Config, Row, ToSql};
 use tokio::net::TcpStream;
 use tokio_util::compat::TokioAsyncWriteCompatExt as _;
@@ -17,6 +17,7 @@ fn main() -> ExitCode {
     conformance::main([
         Availability::from_env("mssql", "native", URL, |url| Native::new(&url, KeyFormat::Hashed)),
         Availability::from_env("mssql", "native, plain ids", URL, |url| Native::new(&url, KeyFormat::Plain)),
+        Availability::from_env("mssql", "connect-mssql-v2", URL, |url| ConnectMssqlV2::new(&url)),
     ])
 }
 
@@ -80,6 +81,53 @@ impl Backend for Native {
             KeyFormat::Plain => &text,
         };
         sql_of_our_own(&self.config, &sql, &[param]).await.map(|_| true)
+    }
+
+    async fn raw_dump(&self, namespace: &Namespace) -> Result<Option<Vec<u8>>> {
+        dump(&self.config, namespace).await.map(Some)
+    }
+}
+
+struct ConnectMssqlV2 {
+    config: Config,
+}
+
+impl ConnectMssqlV2 {
+    fn new(ado_string: &str) -> ConnectMssqlV2 {
+        ConnectMssqlV2 { config: Config::from_ado_string(ado_string).expect("an ADO.NET connection string") }
+    }
+}
+
+#[async_trait::async_trait]
+impl Backend for ConnectMssqlV2 {
+    fn name(&self) -> String {
+        "mssql".to_owned()
+    }
+
+    fn variant(&self) -> String {
+        "connect-mssql-v2".to_owned()
+    }
+
+    async fn open(&self, namespace: &Namespace, via: Option<SocketAddr>) -> Result<Arc<dyn Store>> {
+        let store = ConnectMssqlV2Store::builder()
+            .config(through(&self.config, via))
+            .pool_size(4)
+            .table(TableName::new(namespace.as_str())?)
+            .build()?;
+        store.create_table().await?;
+        Ok(Arc::new(store))
+    }
+
+    async fn remove(&self, namespace: &Namespace) -> Result<()> {
+        drop_table(&self.config, namespace).await
+    }
+
+    fn address(&self) -> Option<SocketAddr> {
+        self.config.get_addr().to_socket_addrs().ok()?.next()
+    }
+
+    fn durable(&self) -> bool {
+        true
     }
 
     async fn raw_dump(&self, namespace: &Namespace) -> Result<Option<Vec<u8>>> {
