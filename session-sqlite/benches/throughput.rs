@@ -45,6 +45,7 @@ async fn measure(path: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let one = NonZeroUsize::MIN;
     let grouped = SqliteStore::open(path)?;
     let alone = SqliteStore::builder(path).group_limit(one).open()?;
+    let inline = SqliteStore::builder(path).reads(Reads::Inline).open()?;
     let threads = SqliteStore::builder(path).reads(Reads::Threads).open()?;
 
     for (what, operation) in [("updates", Operation::Update), ("touches", Operation::Touch)] {
@@ -65,21 +66,18 @@ async fn measure(path: &Path) -> Result<(), Box<dyn std::error::Error>> {
 
     let bare = Arc::new(Mutex::new(Connection::open(path)?));
     for callers in [1, CALLERS] {
-        let [mut prepared, mut adaptive, mut on_threads] = [const { Vec::new() }; 3];
+        let [mut prepared, mut adaptive, mut on_callers, mut on_threads] = [const { Vec::new() }; 4];
         for _ in 0..ROUNDS {
             prepared.push(bare_rate(&bare, &keys, callers).await);
             adaptive.push(rate(&grouped, &keys, callers, Operation::Load).await);
+            on_callers.push(rate(&inline, &keys, callers, Operation::Load).await);
             on_threads.push(rate(&threads, &keys, callers, Operation::Load).await);
         }
-        println!(
-            "loads, {callers} caller(s): {:.0}/s, {:.0}/s on threads; a bare prepared SELECT {:.0}/s: \
-             {:.2} and {:.2} of it",
-            median(&adaptive),
-            median(&on_threads),
-            median(&prepared),
-            ratio(&adaptive, &prepared),
-            ratio(&on_threads, &prepared)
-        );
+        println!("loads, {callers} caller(s): a bare prepared SELECT {:.0}/s", median(&prepared));
+        for (way, rates) in [("by default", adaptive), ("on callers", on_callers), ("on threads", on_threads)]
+        {
+            println!("  {way}: {:.0}/s, {:.2} of the bare SELECT", median(&rates), ratio(&rates, &prepared));
+        }
     }
     Ok(())
 }

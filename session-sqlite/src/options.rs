@@ -103,9 +103,9 @@ impl JournalMode {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reads {
-    /// On the caller while reads are fast. After one that took over half a millisecond some go to threads: 8, and
-    /// four times as many, up to 512, whenever the next slow one follows soon. So of a cold file's reads one in 500
-    /// holds up a worker. The default.
+    /// On the caller while reads are fast. After one that took over half a millisecond the next 8 run on threads, and
+    /// four times as many, up to 512, whenever another slow one follows within 32. So of a cold file's reads one in
+    /// 500 holds up a worker. The default.
     #[default]
     Adaptive,
     /// Always on the caller: for a file that the page cache holds.

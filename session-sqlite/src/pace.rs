@@ -5,9 +5,9 @@ use std::time::Duration;
 
 /// Sends reads on a detour, to threads, after slow ones.
 ///
-/// One slow read proves little: the system may just have given the processor to somebody else. So the first costs a
-/// short detour, and only slow ones that follow each other soon cost long ones. All of it is an estimate, so the
-/// numbers need not be changed together.
+/// One slow read proves little: the system may just have given the processor to somebody else, which on a busy machine
+/// befalls one read of some hundred. So it costs a short detour, and only slow ones that follow each other soon, as
+/// those of a cold file do, cost long ones. All of it is an estimate, so the numbers need not be changed together.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     /// How many reads still go to threads.
@@ -47,7 +47,7 @@ impl Pace {
 const SLOW: Duration = Duration::from_micros(500);
 const SHORTEST: u32 = 8;
 const LONGEST: u32 = 512;
-const FORGIVEN_AFTER: u32 = 256;
+const FORGIVEN_AFTER: u32 = 32;
 
 #[cfg(test)]
 mod tests {
@@ -84,7 +84,7 @@ mod tests {
         let pace = Pace::default();
         pace.took(COLD);
         assert_eq!(detour(&pace), 8);
-        (0..300).for_each(|_| pace.took(FAST));
+        (0..100).for_each(|_| pace.took(FAST));
         pace.took(COLD);
         assert_eq!(detour(&pace), 8);
     }
