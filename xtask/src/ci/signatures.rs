@@ -18,6 +18,7 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("session-diesel/src/lib.rs", "pub use diesel", SAME_VERSION),
     ("session-diesel/src/lib.rs", "pub use diesel_async", SAME_VERSION),
     ("session-mssql/src/lib.rs", "pub use tiberius", SAME_VERSION),
+    ("session-diesel/src/mysql/builder.rs", "MysqlBuilder::pool", "the application's own pool"),
     ("session-diesel/src/postgres/builder.rs", "PostgresBuilder::pool", "the application's own pool"),
     ("session-mssql/src/pool.rs", "Manager", "for the application's own pool: its errors are the driver's"),
     (

@@ -12,7 +12,8 @@ use crate::workspace::{self, Metadata};
 use crate::{cleanup, conformance, process, terminal};
 
 pub(super) fn format(_: &Metadata) -> Result<Counts> {
-    check(workspace::cargo().args(["fmt", "--all", "--check"]))
+    let colour = if terminal::is_interactive() { "auto" } else { "never" };
+    check(workspace::cargo().args(["fmt", "--all", "--check", "--", "--color", colour]))
 }
 
 pub(super) fn lint_all(metadata: &Metadata) -> Result<Counts> {

@@ -138,6 +138,9 @@ impl Options {
         if let Some(filter) = &self.filter {
             line.push_str(&format!(" --filter '{filter}'"));
         }
+        for (kind, image) in &self.sources.images {
+            line.push_str(&format!(" --image {}={image}", kind.name()));
+        }
         match self.faults {
             Some(true) => line.push_str(" --faults"),
             Some(false) => line.push_str(" --no-faults"),
