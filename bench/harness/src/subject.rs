@@ -20,7 +20,8 @@ pub trait Subject: Send + Sync + 'static {
     fn draft(&self, data: Data) -> Self::Draft;
 
     /// A new session. It lives for a day, or is dead from the start if `expired`.
-    fn create(&self, draft: &mut Self::Draft, expired: bool) -> impl Future<Output = Result<Self::Id>> + Send;
+    fn create(&self, draft: &mut Self::Draft, expired: bool)
+    -> impl Future<Output = Result<Self::Id>> + Send;
 
     /// Loads and decodes a session. True if it is there.
     fn load(&self, id: &Self::Id) -> impl Future<Output = Result<bool>> + Send;

@@ -4,6 +4,7 @@
 //! tombstone.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use harness::{Data, Orders, Result, Subject, serve};
@@ -17,9 +18,8 @@ struct Handles {
 
 #[cfg(feature = "sqlite")]
 pub(crate) async fn sqlite(orders: &Orders) -> Result<()> {
-    let mut builder =
-        session_sqlite::SqliteStore::builder(format!("{}/{}.sqlite", orders.url, orders.table))
-            .table(TableName::new(orders.table.as_str())?);
+    let mut builder = session_sqlite::SqliteStore::builder(format!("{}/{}.sqlite", orders.url, orders.table))
+        .table(TableName::new(orders.table.as_str())?);
     if orders.subject == "one-by-one" {
         builder = builder.group_limit(std::num::NonZeroUsize::MIN);
     }
@@ -42,7 +42,7 @@ pub(crate) async fn postgres(orders: &Orders) -> Result<()> {
 
 #[cfg(feature = "mysql")]
 pub(crate) async fn mysql(orders: &Orders) -> Result<()> {
-    let store = session_diesel::MySqlStore::builder()
+    let store = session_diesel::MysqlStore::builder()
         .url(&orders.url)
         .pool_size(usize::try_from(orders.pool)?)
         .table(TableName::new(orders.table.as_str())?)
@@ -51,10 +51,14 @@ pub(crate) async fn mysql(orders: &Orders) -> Result<()> {
     run(store, orders, &format!("pool of {}", orders.pool)).await
 }
 
-async fn run(store: impl Store + Clone, orders: &Orders, settings: &str) -> Result<()> {
-    let gathering = gathering(&store, orders);
+async fn run(store: impl Store, orders: &Orders, settings: &str) -> Result<()> {
+    let store: Arc<dyn Store> = Arc::new(store);
+    let gathering = gathering(&*store, orders);
+    // To count what the server writes: `BENCH_TOUCH_THROTTLE=PERCENT`.
+    let throttle = std::env::var("BENCH_TOUCH_THROTTLE").ok().and_then(|percent| percent.parse().ok());
     let handle = |time_to_live| {
-        SessionStore::<Data>::builder(store.clone())
+        SessionStore::<Data>::builder(Arc::clone(&store))
+            .touch_throttle(throttle.unwrap_or(0))
             .time_to_live(time_to_live)
             .destroy_mode(DestroyMode::Hard)
             .gathering(gathering)
@@ -74,7 +78,7 @@ async fn run(store: impl Store + Clone, orders: &Orders, settings: &str) -> Resu
 }
 
 /// What the backend recommends, unless told otherwise: to find the best, `BENCH_LANES=READ,WRITE,BATCH`.
-fn gathering(store: &impl Store, orders: &Orders) -> Gathering {
+fn gathering(store: &dyn Store, orders: &Orders) -> Gathering {
     if orders.subject == "one-by-one" {
         return Gathering::OFF;
     }

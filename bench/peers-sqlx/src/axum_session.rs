@@ -52,7 +52,11 @@ pub(crate) async fn mysql(orders: &Orders) -> Result<()> {
     run(SessionMySqlPool::from(pool), orders, &format!("pool of {}, no ping, no cache", orders.pool)).await
 }
 
-async fn run<P: DatabasePool + Send + Sync + 'static>(pool: P, orders: &Orders, settings: &str) -> Result<()> {
+async fn run<P: DatabasePool + Send + Sync + 'static>(
+    pool: P,
+    orders: &Orders,
+    settings: &str,
+) -> Result<()> {
     let table = orders.table.clone();
     pool.initiate(&table).await?;
     serve(AxumSession { pool, table }, settings).await

@@ -77,10 +77,7 @@ impl Subject for Postgres {
         let (key, payload, now) = (random_key()?, encode(draft)?, now());
         let expires_at = if expired { now } else { now + DAY };
         let connection = self.0.get().await?;
-        connection
-            .client
-            .execute(&connection.create, &[&&key[..], &payload, &expires_at, &now])
-            .await?;
+        connection.client.execute(&connection.create, &[&&key[..], &payload, &expires_at, &now]).await?;
         Ok(key)
     }
 
@@ -96,10 +93,7 @@ impl Subject for Postgres {
     async fn save(&self, key: &Key, draft: &mut Data) -> Result<()> {
         let (payload, now) = (encode(draft)?, now());
         let connection = self.0.get().await?;
-        connection
-            .client
-            .query_opt(&connection.save, &[&&key[..], &now, &payload, &(now + DAY)])
-            .await?;
+        connection.client.query_opt(&connection.save, &[&&key[..], &now, &payload, &(now + DAY)]).await?;
         Ok(())
     }
 
