@@ -24,7 +24,9 @@
 //! `integrated-auth-gssapi` (Kerberos) or `sspi-rs` (NTLM) on Unix.
 //!
 //! # Logging
-//! tiberius logs what it receives, rows and all, at the level TRACE under the target `tiberius`. Leave that level off.
+//! tiberius traces what it receives, rows and all, so its events are suppressed while a statement runs. In a program
+//! that has no subscriber of `tracing` at all they go to the `log` crate all the same, at the level TRACE under the
+//! target `tiberius`: leave that level off.
 
 mod batch;
 mod builder;

@@ -15,6 +15,8 @@ use tiberius::{Client, Config, QueryItem, Row, SqlBrowser as _, ToSql};
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout_at};
+use tracing::instrument::WithSubscriber as _;
+use tracing::subscriber::NoSubscriber;
 
 use crate::error;
 use crate::statements::SERVER_TIME;
@@ -180,7 +182,9 @@ impl Database {
         let lease = within(deadline, self.pool.get()).await.ok_or_else(|| error::no_connection_within(self.limit))?;
         let mut lease = Lease(Some(lease.map_err(error::pool)?));
         let mut sets = Sets::new();
-        let outcome = within(deadline, lease.run(sql, params, &mut sets))
+        // tiberius traces every row that it reads, and so the secrets in it.
+        let untraced = lease.run(sql, params, &mut sets).with_subscriber(NoSubscriber::default());
+        let outcome = within(deadline, untraced)
             .await
             .ok_or_else(|| error::no_answer_within(self.limit))?;
         match outcome {

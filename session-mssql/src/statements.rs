@@ -119,7 +119,8 @@ const LIVE_AT_P1: &str = "[expires_at] > @P1 AND [destroyed_at] IS NULL";
 /// The rows of a batch.
 const ROWS: &str = "OPENJSON(CASE WHEN @P3 = N'' OR LEN(N'\u{1f980}') = 2 THEN @P2 ELSE @P3 END)";
 const PAYLOAD: &str = "SUBSTRING(@P4 COLLATE Latin1_General_BIN2, j.[p], j.[pl])";
-const PRINCIPAL: &str = "NULLIF(SUBSTRING(@P4 COLLATE Latin1_General_BIN2, j.[o], j.[ol]), N'')";
+const PRINCIPAL: &str =
+    "CASE WHEN j.[ol] > 0 THEN SUBSTRING(@P4 COLLATE Latin1_General_BIN2, j.[o], j.[ol]) END";
 /// The join reaches each row through the primary key, in the order of the JSON: so it locks no other rows, and two
 /// batches lock in one order.
 const BY_KEY: &str = "OPTION (LOOP JOIN, FORCE ORDER)";
@@ -139,18 +140,20 @@ impl Statements {
         let create = format!(
             "SET NOCOUNT ON; \
              BEGIN TRY \
-             INSERT INTO {t} ({columns}, {RECORD}) VALUES ({keys}, @P2, @P3, @P4, 1, NULLIF(@P5, N'')); \
+             INSERT INTO {t} ({columns}, {RECORD}) VALUES ({keys}, @P2, @P3, @P4, 1, {}); \
              SELECT 1 AS [created]; \
              END TRY BEGIN CATCH \
              IF ERROR_NUMBER() NOT IN (2601, 2627) THROW; \
              SELECT 0 AS [created]; \
-             END CATCH"
+             END CATCH",
+            nullable("@P5")
         );
         let load = format!("SELECT {RECORD} FROM {t} WHERE {is_key} AND {LIVE}");
         let update = |and: &str| {
             format!(
-                "UPDATE {t} WITH (ROWLOCK) SET [payload] = @P3, [expires_at] = @P4, [principal] = NULLIF(@P5, N''), \
-                 [version] = [version] + 1 OUTPUT inserted.[version] WHERE {is_key} AND {LIVE}{and}"
+                "UPDATE {t} WITH (ROWLOCK) SET [payload] = @P3, [expires_at] = @P4, [principal] = {}, \
+                 [version] = [version] + 1 OUTPUT inserted.[version] WHERE {is_key} AND {LIVE}{and}",
+                nullable("@P5")
             )
         };
         // The second statement runs a moment later, which is as good a moment for the answer as the first one's.
@@ -237,6 +240,12 @@ impl Statements {
 pub(crate) const SERVER_TIME: &str =
     "SELECT DATEDIFF_BIG(millisecond, CAST('19700101' AS datetime2), SYSUTCDATETIME()) AS [now]";
 
+/// NULL for the empty text. By its length, as a blank equals the empty text, and in some collations a control
+/// character does.
+fn nullable(text: &str) -> String {
+    format!("CASE WHEN DATALENGTH({text}) > 0 THEN {text} END")
+}
+
 /// What a rotation's first column says.
 pub(crate) mod rotated {
     /// It was done.
@@ -275,7 +284,7 @@ fn rotate(t: &str, key: &Key, soft: bool) -> String {
             ", @payload = [payload], @created_at = [created_at], @principal = [principal]",
         ),
     };
-    let (is_old, rename) = (key.is("@P1"), rename.join(", "));
+    let (is_old, rename, principal) = (key.is("@P1"), rename.join(", "), nullable("@P6"));
     format!(
         "SET NOCOUNT ON; SET XACT_ABORT ON; \
          DECLARE @outcome bigint, @version bigint, @expires_at bigint{variables}; \
@@ -285,7 +294,7 @@ fn rotate(t: &str, key: &Key, soft: bool) -> String {
          WHERE {is_old} AND {LIVE}; \
          IF @version IS NOT NULL AND (@P7 IS NULL OR @version = @P7) BEGIN \
          UPDATE {t} WITH (ROWLOCK) SET {rename}, [payload] = CASE WHEN @P8 = 1 THEN @P4 ELSE [payload] END, \
-         [expires_at] = @P5, [principal] = NULLIF(@P6, N''), [version] = @version + 1 \
+         [expires_at] = @P5, [principal] = {principal}, [version] = @version + 1 \
          WHERE {is_old} AND {LIVE} AND [version] = @version AND [expires_at] = @expires_at; \
          IF @@ROWCOUNT = 0 SET @outcome = {CHANGED}; \
          ELSE BEGIN {tombstone}SET @outcome = {DONE}; END; \
@@ -466,3 +475,106 @@ impl Key {
 
 /// As the type of the column, so that the primary key can be searched for it.
 const PLAIN_KEY: &str = "CAST(SUBSTRING(@P4 COLLATE Latin1_General_BIN2, j.[k], j.[kl]) AS nvarchar(255))";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered(statements: &Statements) -> Vec<&str> {
+        let Statements {
+            create,
+            load,
+            update,
+            update_expected,
+            touch,
+            destroy,
+            rotate,
+            destroy_principal,
+            destroy_others,
+            purge,
+            list,
+            list_after,
+            count,
+            clear,
+            load_many,
+            many,
+            schema,
+            create_table,
+        } = statements;
+        let mut all: Vec<&str> =
+            vec![create, load, update, update_expected, touch, purge, clear, load_many, schema, create_table];
+        all.extend([many.create.as_str(), &many.update, &many.touch]);
+        for both in [destroy, rotate, destroy_principal, destroy_others, &many.destroy] {
+            all.extend([both.soft.as_str(), &both.hard]);
+        }
+        for both in [list, list_after, count] {
+            all.extend([both.all.as_str(), &both.principal]);
+        }
+        all
+    }
+
+    fn of(table: &str, format: KeyFormat) -> Statements {
+        Statements::new(&TableName::new(table).unwrap(), format)
+    }
+
+    #[test]
+    fn every_statement_names_the_table_quoted_and_with_its_schema() {
+        for format in [KeyFormat::Hashed, KeyFormat::Plain] {
+            for statement in rendered(&of("web.sessions", format)) {
+                assert!(statement.contains("[web].[sessions]"), "{statement}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_statement_reads_a_clock_or_merges() {
+        for statement in rendered(&of("sessions", KeyFormat::Hashed)) {
+            for word in ["GETDATE", "GETUTCDATE", "SYSUTCDATETIME", "CURRENT_TIMESTAMP", "MERGE", "TRUNCATE"] {
+                assert!(!statement.contains(word), "{word} in {statement}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_update_has_the_deleted_row_in_its_output() {
+        for statement in rendered(&of("sessions", KeyFormat::Hashed)) {
+            for update in statement.split("; ").filter(|part| part.contains("UPDATE ")) {
+                assert!(!update.contains("OUTPUT deleted"), "{update}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_purge_repeats_its_predicate_skips_locked_rows_and_gives_way() {
+        let purge = of("sessions", KeyFormat::Hashed).purge;
+        assert!(purge.contains(
+            "DELETE TOP (@P2) FROM [sessions] WITH (ROWLOCK, READPAST, READCOMMITTEDLOCK) WHERE [expires_at] <= @P1"
+        ));
+        assert!(purge.contains("SET DEADLOCK_PRIORITY LOW"));
+        const { assert!(PURGE_BATCH < 5_000) };
+    }
+
+    #[test]
+    fn a_plain_key_is_compared_by_its_text_and_its_length() {
+        let statements = of("sessions", KeyFormat::Plain);
+        assert!(statements.load.contains("[key] = @P1 AND [key_bytes] = DATALENGTH(@P1)"));
+        assert!(statements.schema.contains("[key] nvarchar(255) COLLATE Latin1_General_BIN2 NOT NULL"));
+        assert!(statements.schema.contains("PRIMARY KEY CLUSTERED ([key], [key_bytes])"));
+    }
+
+    #[test]
+    fn a_hashed_key_is_32_bytes() {
+        let statements = of("sessions", KeyFormat::Hashed);
+        assert!(statements.load.contains("[key] = CAST(@P1 AS binary(32))"));
+        assert!(statements.schema.contains("[key] binary(32) NOT NULL"));
+    }
+
+    #[test]
+    fn no_place_is_left_unfilled() {
+        for format in [KeyFormat::Hashed, KeyFormat::Plain] {
+            for statement in rendered(&of("sessions", format)) {
+                assert!(!statement.contains(['{', '}']), "{statement}");
+            }
+        }
+    }
+}

@@ -4,14 +4,21 @@
 use std::env;
 use std::num::NonZeroU32;
 use std::process::{self, ExitCode};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use libtest_mimic::{Arguments, Trial};
 use session_core::{
-    Create, Created, Destroy, DestroyMode, KeyFormat, Payload, Principal, Rotate, Rotated, SessionId,
-    SessionKey, Store, TableName, Timestamp, Touch, Update, Updated, Version, Write, Written,
+    Create, Created, Destroy, DestroyMode, ErrorKind, KeyFormat, Payload, Principal, Rotate, Rotated, SessionId,
+    SessionKey, Severity, Store, TableName, Timestamp, Touch, Update, Updated, Version, Write, Written,
 };
-use session_mssql::MssqlStore;
+use session_mssql::tiberius::{Client, Config};
+use session_mssql::{ConnectMssqlV2Store, MssqlStore};
+use tokio::net::TcpStream;
+use tokio_util::compat::TokioAsyncWriteCompatExt as _;
+use tracing::instrument::WithSubscriber as _;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
 
 const URL: &str = "SESSION_STORE_MSSQL_URL";
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
@@ -21,6 +28,12 @@ fn main() -> ExitCode {
     let trials = vec![
         trial("every_operation_does_what_the_contract_says", every_operation),
         trial("a_table_is_made_once_by_many_at_once", made_once),
+        trial("payloads_around_the_edges_of_packets_are_kept_whole", edges_of_packets),
+        trial("five_mebibytes_of_astral_characters_are_kept_whole", five_mebibytes),
+        trial("a_batch_is_one_statement_whatever_is_in_it", one_statement),
+        trial("a_missing_table_is_reported_and_found", missing_table),
+        trial("the_own_table_has_no_findings", own_table),
+        trial("a_table_of_node_is_shared", node_table),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -170,4 +183,177 @@ async fn made_once(url: String) {
     for made in futures_util::future::join_all(calls).await {
         made.unwrap();
     }
+}
+
+fn new_session(key: SessionKey, payload: &str) -> Create {
+    let payload = Payload::from(payload);
+    Create { key, payload, expires_at: Timestamp::NEVER, principal: None }
+}
+
+/// A packet has 4,096 bytes with its header of 8; before the payload are the other parameters, and it is UTF-16.
+async fn edges_of_packets(url: String) {
+    let store = store(&url, KeyFormat::Hashed).await;
+    let key = key("a", KeyFormat::Hashed);
+    store.create(&new_session(key.clone(), ""), NOW).await.unwrap();
+    // Two packets of payloads, and both sides of where nvarchar(4000) ends.
+    let lengths = (1500..2100).step_by(3).chain(3995..4005).chain(8180..8200);
+    for length in lengths {
+        let text: String = ('a'..='z').cycle().take(length).collect();
+        let update = Update {
+            key: key.clone(),
+            payload: Payload::from(text.as_str()),
+            expires_at: Timestamp::NEVER,
+            principal: None,
+            expected: None,
+        };
+        store.update(&update, NOW).await.unwrap();
+        let record = store.load(&key, NOW).await.unwrap().unwrap();
+        assert_eq!(record.payload.as_str(), text, "of {length} characters");
+    }
+    drop_table(&store).await;
+}
+
+async fn five_mebibytes(url: String) {
+    let store = store(&url, KeyFormat::Hashed).await;
+    let text = "\u{1f980}\u{10ffff}aé€".repeat(5 * 1024 * 1024 / 14 + 1);
+    let keys = [key("a", KeyFormat::Hashed), key("b", KeyFormat::Hashed)];
+    let [a, b] = keys.clone().map(|key| new_session(key, &text));
+    store.create(&a, NOW).await.unwrap();
+    store.create(&b, NOW).await.unwrap();
+    for record in store.load_many(&keys, NOW).await.unwrap() {
+        assert!(record.unwrap().unwrap().payload.as_str() == text);
+    }
+    drop_table(&store).await;
+}
+
+/// A batch that the server refuses is done one by one, and a warning says so.
+async fn one_statement(url: String) {
+    for format in [KeyFormat::Hashed, KeyFormat::Plain] {
+        let store = store(&url, format).await;
+        let texts = ["{}", "\"\\ \u{1f980} é\"", "'; DROP TABLE x; --", "\n\t\u{1}"];
+        let ids: Vec<SessionKey> = (0..8).map(|id| key(&format!("\u{1f980} {id} "), format)).collect();
+        let principal = |place: usize| (place % 3 > 0).then(|| Principal::new(texts[place % 4]).unwrap());
+        let text = |place: usize| Payload::from(texts[(place + 1) % 4].repeat(place * 700));
+        let creates = ids.iter().enumerate().map(|(place, key)| {
+            let expires_at = Timestamp::NEVER;
+            Write::Create(Create { key: key.clone(), payload: text(place), expires_at, principal: principal(place) })
+        });
+        let updates = ids.iter().enumerate().map(|(place, key)| {
+            let (expires_at, expected) = (Timestamp::NEVER, (place % 2 == 0).then_some(Version::FIRST));
+            let (payload, principal) = (text(place + 1), principal(place + 1));
+            Write::Update(Update { key: key.clone(), payload, expires_at, principal, expected })
+        });
+        let touches = ids.iter().map(|key| Write::Touch(Touch { key: key.clone(), expires_at: Timestamp::NEVER }));
+        let ends = |mode| ids.iter().map(move |key| Write::Destroy(Destroy { key: key.clone(), mode }));
+        let batches: [(Vec<Write>, Written); 5] = [
+            (creates.collect(), Written::Created(Created::Created)),
+            (updates.collect(), Written::Updated(Updated::Saved(Version::new(2)))),
+            (touches.collect(), Written::Touched(true)),
+            (ends(DestroyMode::Soft).take(4).collect(), Written::Destroyed(true)),
+            (ends(DestroyMode::Hard).skip(4).collect(), Written::Destroyed(true)),
+        ];
+        for (round, (writes, expected)) in batches.iter().enumerate() {
+            let (refused, outcomes) = warnings(store.write_many(writes, NOW)).await;
+            for outcome in outcomes.unwrap() {
+                assert_eq!(outcome.unwrap(), *expected);
+            }
+            assert_eq!(refused, 0, "a batch of {:?} was refused", writes[0]);
+            for (place, record) in store.load_many(&ids, NOW).await.unwrap().into_iter().enumerate() {
+                let record = record.unwrap();
+                let updated = usize::from(round > 0);
+                match record {
+                    Some(record) => {
+                        assert_eq!(record.payload, text(place + updated));
+                        assert_eq!(record.principal, principal(place + updated));
+                    }
+                    None => assert!(round == 4 || (round == 3 && place < 4)),
+                }
+            }
+        }
+        drop_table(&store).await;
+    }
+}
+
+async fn missing_table(url: String) {
+    let store = MssqlStore::builder().ado_string(&url).table(table()).build().unwrap();
+    let error = store.load(&key("a", KeyFormat::Hashed), NOW).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_indeterminate()), (ErrorKind::Backend, false), "{error:?}");
+    let findings = store.diagnose().await.unwrap();
+    assert!(findings.iter().any(|finding| finding.severity == Severity::Fault), "{findings:?}");
+}
+
+async fn own_table(url: String) {
+    for format in [KeyFormat::Hashed, KeyFormat::Plain] {
+        let store = store(&url, format).await;
+        let findings = store.diagnose().await.unwrap();
+        assert!(findings.iter().all(|finding| finding.severity == Severity::Note), "{findings:?}");
+        drop_table(&store).await;
+    }
+}
+
+/// The table as Node's documentation has it, with the server's own collation, and a row that Node wrote.
+async fn node_table(url: String) {
+    let name = table();
+    let store = ConnectMssqlV2Store::builder().ado_string(&url).table(name.clone()).connect().await.unwrap();
+    let json = r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"user":"Ann"}"#;
+    sql(
+        &url,
+        &format!(
+            "CREATE TABLE {} ([sid] nvarchar(255) NOT NULL PRIMARY KEY, [session] nvarchar(max) NOT NULL, \
+             [expires] datetime NOT NULL); INSERT INTO {} VALUES (N'Abc', N'{json}', '2030-01-02T03:04:05.677')",
+            name.quoted('[', ']'),
+            name.quoted('[', ']'),
+        ),
+    )
+    .await;
+    let (abc, other) = (key("Abc", KeyFormat::Plain), key("aBC", KeyFormat::Plain));
+    let record = store.load(&abc, NOW).await.unwrap().unwrap();
+    assert_eq!(record.payload.as_str(), json);
+    // 05.677 is the step of 1/300 s at 05.676 and two thirds.
+    assert_eq!(record.expires_at, Timestamp::from_millis(1_893_553_445_677));
+    assert_eq!(store.load(&other, NOW).await.unwrap(), None);
+    assert!(!store.destroy(&Destroy { key: other, mode: DestroyMode::Hard }, NOW).await.unwrap());
+    let dead = Timestamp::from_millis(1_893_553_445_677);
+    assert_eq!(store.load(&abc, dead).await.unwrap(), None);
+    assert!(store.load(&abc, Timestamp::from_millis(1_893_553_445_676)).await.unwrap().is_some());
+    let error = store.destroy(&Destroy { key: abc, mode: DestroyMode::Soft }, NOW).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    sql(&url, &format!("DROP TABLE {}", name.quoted('[', ']'))).await;
+}
+
+/// The future's output, and how many warnings there were meanwhile.
+async fn warnings<F: Future>(future: F) -> (usize, F::Output) {
+    let counter = Arc::new(AtomicUsize::new(0));
+    let output = future.with_subscriber(Warnings(Arc::clone(&counter))).await;
+    (counter.load(Ordering::SeqCst), output)
+}
+
+struct Warnings(Arc<AtomicUsize>);
+
+impl Subscriber for Warnings {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == Level::WARN && metadata.target().starts_with("session_mssql")
+    }
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, _: &Event<'_>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+async fn drop_table(store: &MssqlStore) {
+    let url = env::var(URL).unwrap();
+    sql(&url, &format!("DROP TABLE {}", store.table().quoted('[', ']'))).await;
+}
+
+async fn sql(url: &str, sql: &str) {
+    let config = Config::from_ado_string(url).unwrap();
+    let tcp = TcpStream::connect(config.get_addr()).await.unwrap();
+    let mut client = Box::pin(Client::connect(config, tcp.compat_write())).await.unwrap();
+    client.simple_query(sql).await.unwrap().into_results().await.unwrap();
 }
