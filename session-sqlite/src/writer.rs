@@ -114,7 +114,7 @@ where
 /// that has begun is done wholly.
 pub(crate) async fn receive<T>(answer: oneshot::Receiver<Result<T>>) -> Result<T> {
     answer.await.unwrap_or_else(|_| {
-        Err(Error::unavailable("the writing thread has ended; open the store anew").with_unreachable())
+        Err(Error::unavailable("a thread of the store has ended; open the store anew").with_unreachable())
     })
 }
 
@@ -203,6 +203,14 @@ impl Thread {
         self.db.take().map_or_else(|| self.connector.open(Role::Writer), Ok)
     }
 
+    /// Keeps the connection, unless a new one may do better. A database in memory is its connection.
+    fn keep(&mut self, db: Connection, failure: &Failure) {
+        let good = !failure.spoils_connection() && db.is_autocommit();
+        if good || self.connector.path().is_none() {
+            self.db = Some(db);
+        }
+    }
+
     /// Does what waits in one transaction.
     fn write_group(&mut self, db: Connection) {
         let turns = Arc::clone(&self.turns);
@@ -210,9 +218,7 @@ impl Thread {
             Ok(Some(turn)) => turn,
             Ok(None) => return self.db = Some(db),
             Err(failure) => {
-                if !failure.spoils_connection() {
-                    self.db = Some(db);
-                }
+                self.keep(db, &failure);
                 return self.refuse_first(failure);
             }
         };
@@ -242,15 +248,16 @@ impl Thread {
                 self.db = Some(db);
             }
             Outcome::RolledBack(failure) => {
-                if !failure.spoils_connection() && db.is_autocommit() {
-                    self.db = Some(db);
-                }
+                self.keep(db, &failure);
                 match <[Entry; 1]>::try_from(group) {
                     Ok([entry]) => entry.refuse(failure.into_error(&self.table)),
                     Err(group) => group.into_iter().for_each(|entry| self.write_alone(entry)),
                 }
             }
             Outcome::InDoubt(error) => {
+                if self.connector.path().is_none() {
+                    self.db = Some(db);
+                }
                 let error = Arc::new(error);
                 for entry in group {
                     entry.refuse(classify(Arc::clone(&error), &self.table).with_indeterminate(true));
@@ -265,7 +272,7 @@ impl Thread {
         let began = self.connect().and_then(|db| match execute(&db, BEGIN) {
             Ok(()) => Ok(db),
             Err(failure) => {
-                self.db = Some(db).filter(|_| !failure.spoils_connection());
+                self.keep(db, &failure);
                 Err(failure)
             }
         });
