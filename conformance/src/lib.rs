@@ -37,8 +37,8 @@
 //!
 //! | option | meaning |
 //! |---|---|
-//! | `--seed N` | repeats a run: the seed of everything that is drawn by lot. By default another one each time; it is printed. |
-//! | `--cases N` | how many sequences each model-based case draws. Defaults to 32. |
+//! | `--seed N` | repeats a run: the seed of everything that is drawn by lot. By default another one each time; it is printed. How concurrent calls meet is not drawn, and may differ. |
+//! | `--cases N` | how many sequences each model-based case draws; the concurrent cases go in proportion. Defaults to 32. |
 //! | `--no-faults` | leaves out the cases that cut connections, stop servers and kill processes. |
 //!
 //! | variable | meaning |

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct Options {
     /// The seed of everything that is drawn by lot. Defaults to another one each time.
     pub seed: u64,
-    /// How many sequences each model-based case draws. Defaults to 32.
+    /// How many sequences each model-based case draws; the concurrent cases go in proportion. Defaults to 32.
     pub cases: u32,
     /// Whether connections are cut, servers stopped and processes killed. Defaults to true.
     pub faults: bool,

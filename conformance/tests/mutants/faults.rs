@@ -1,6 +1,6 @@
 //! The faults, each with the guarantee that it breaks.
 
-use conformance::Guarantee::{self, G1, G2, G3, G4, G5, G6, G7, G8, G9, G11, G12, G13, G14, G15};
+use conformance::Guarantee::{self, G1, G2, G3, G4, G5, G6, G7, G8, G9, G10, G11, G12, G13, G14, G15};
 use session_core::{Capabilities, KeyFormat};
 
 use crate::store::Form;
@@ -67,6 +67,7 @@ pub(crate) enum Fault {
     UpdateIsDoneInTwoSteps,
     ADroppedCallKeepsItsConnection,
     AnAnswerIsLeftOnTheConnection,
+    AnEndIsWrittenLater,
     PurgeIgnoresItsLimit,
     PurgeTakesALiveOne,
     PurgeTakesTheDestroyed,
@@ -150,6 +151,7 @@ pub(crate) const ALL: &[(Fault, Guarantee)] = &[
     (Fault::UpdateIsDoneInTwoSteps, G9),
     (Fault::ADroppedCallKeepsItsConnection, G9),
     (Fault::AnAnswerIsLeftOnTheConnection, G9),
+    (Fault::AnEndIsWrittenLater, G10),
     (Fault::PurgeIgnoresItsLimit, G11),
     (Fault::PurgeTakesALiveOne, G11),
     (Fault::PurgeTakesTheDestroyed, G11),

@@ -17,6 +17,8 @@ use store::{Form, Small};
 
 /// Enough for every fault; more find the same.
 const CASES: u32 = 16;
+/// For each seed of a right store.
+const CASES_OF_A_SEED: u32 = 8;
 const SEEDS: u64 = 20;
 
 fn main() -> ExitCode {
@@ -36,6 +38,8 @@ fn main() -> ExitCode {
             is_not_accused(&handle, form, seed)
         }));
     }
+    let handle = runtime.handle().clone();
+    trials.push(Trial::test("a_failure_is_shown_in_few_steps", move || a_failure_is_shown(&handle)));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -82,15 +86,15 @@ fn describe(form: &Form, seed: u64) -> String {
     format!("{:?}_keys::without_{without}::seed_{seed}", form.format)
 }
 
-fn examine(runtime: &Handle, form: Form, seed: u64, filter: Option<String>) -> Vec<CaseReport> {
-    let options = Options { seed, cases: CASES, fail_fast: true, filter, ..Options::default() };
+fn examine(runtime: &Handle, form: Form, seed: u64, cases: u32, filter: Option<String>) -> Vec<CaseReport> {
+    let options = Options { seed, cases, fail_fast: true, filter, ..Options::default() };
     runtime.block_on(run(Arc::new(Small::new(form)), &options))
 }
 
 fn is_found_out(runtime: &Handle, fault: Fault, guarantee: Guarantee) -> Result<(), Failed> {
     // Gathering is another engine's test.
     let filter = format!("small::native::{guarantee}::");
-    let reports = examine(runtime, faults::form_of(fault), 1, Some(filter));
+    let reports = examine(runtime, faults::form_of(fault), 1, CASES, Some(filter));
     let caught = reports.iter().any(|report| matches!(report.outcome, Outcome::Failed(_)));
     if caught {
         Ok(())
@@ -100,7 +104,7 @@ fn is_found_out(runtime: &Handle, fault: Fault, guarantee: Guarantee) -> Result<
 }
 
 fn is_not_accused(runtime: &Handle, form: Form, seed: u64) -> Result<(), Failed> {
-    let failures: Vec<String> = examine(runtime, form, seed, None)
+    let failures: Vec<String> = examine(runtime, form, seed, CASES_OF_A_SEED, None)
         .into_iter()
         .filter_map(|report| match report.outcome {
             Outcome::Failed(why) => Some(format!("{} ({}): {why}", report.case.name, report.variant)),
@@ -108,4 +112,23 @@ fn is_not_accused(runtime: &Handle, form: Form, seed: u64) -> Result<(), Failed>
         })
         .collect();
     if failures.is_empty() { Ok(()) } else { Err(failures.join("\n\n").into()) }
+}
+
+/// What a model-based case says of a store that is broken: the shortest sequence, what was expected, and the command
+/// that repeats it.
+fn a_failure_is_shown(runtime: &Handle) -> Result<(), Failed> {
+    let filter = "small::native::G5::versions_are_as_the_model_says".to_owned();
+    let form = faults::form_of(Fault::TouchCountsTheVersionUp);
+    let reports = examine(runtime, form, 7, CASES, Some(filter));
+    let Some(Outcome::Failed(why)) = reports.first().map(|report| &report.outcome) else {
+        return Err(format!("it did not fail: {reports:?}").into());
+    };
+    let steps = why.lines().filter(|line| line.contains(". handle ")).count();
+    // A create and a touch are enough; what differs is seen at the end at the latest.
+    for part in ["create key", "touch key", "expected: ", "--seed 7", "--exact 'small::native::G5::"] {
+        if !why.contains(part) {
+            return Err(format!("no {part:?} in: {why}").into());
+        }
+    }
+    if steps <= 3 { Ok(()) } else { Err(format!("{steps} steps where 2 are enough: {why}").into()) }
 }

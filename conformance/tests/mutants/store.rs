@@ -1,6 +1,6 @@
 //! A small backend that is right, or broken in exactly one way.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -70,6 +70,7 @@ impl Backend for Small {
             connections: Semaphore::new(8),
             left_over: Mutex::default(),
             cached: Mutex::default(),
+            ended: Mutex::default(),
         }))
     }
     async fn remove(&self, namespace: &Namespace) -> Result<()> {
@@ -109,6 +110,8 @@ struct SmallStore {
     /// The answer of a load that nobody waited for.
     left_over: Mutex<Option<Option<Record>>>,
     cached: Mutex<HashMap<SessionKey, Record>>,
+    /// What this handle has ended and not yet written.
+    ended: Mutex<HashSet<SessionKey>>,
 }
 
 impl fmt::Debug for SmallStore {
@@ -328,6 +331,9 @@ impl Store for SmallStore {
         {
             return Ok(Some(known.clone()).filter(|known| now < known.expires_at));
         }
+        if self.ended.lock().unwrap().contains(key) {
+            return Ok(None);
+        }
         let found = {
             let rows = self.rows.lock().unwrap();
             let row = rows.get(&bytes).filter(|row| self.is_live(row, now, On::Load));
@@ -436,6 +442,11 @@ impl Store for SmallStore {
         let key = self.bytes(&destroy.key)?;
         self.check(None, None, Some(destroy.mode))?;
         let _connection = self.connect().await?;
+        if self.is(Fault::AnEndIsWrittenLater) {
+            let is_live = |row: &Row| self.is_live(row, now, On::Destroy);
+            let live = self.rows.lock().unwrap().get(&key).is_some_and(is_live);
+            return Ok(live && self.ended.lock().unwrap().insert(destroy.key.clone()));
+        }
         let ended = self.end(&mut self.rows.lock().unwrap(), &key, destroy.mode, now, On::Destroy);
         yield_now().await;
         Ok(ended)
