@@ -110,7 +110,8 @@ impl Places {
     }
 
     fn field(&mut self, name: &'static str, by_unit: i64, by_character: i64) {
-        if let (Some(row), Some(row_by_character)) = (self.rows.last_mut(), self.rows_by_character.last_mut()) {
+        if let (Some(row), Some(row_by_character)) = (self.rows.last_mut(), self.rows_by_character.last_mut())
+        {
             row.insert(name, by_unit);
             row_by_character.insert(name, by_character);
         }
@@ -118,8 +119,9 @@ impl Places {
 
     fn finish(self, now: Timestamp) -> Result<Rows> {
         let json = |rows| {
-            serde_json::to_string(rows)
-                .map_err(|_| error::unexpected("the batch could not be written as JSON").with_indeterminate(false))
+            serde_json::to_string(rows).map_err(|_| {
+                error::unexpected("the batch could not be written as JSON").with_indeterminate(false)
+            })
         };
         let json_by_character = match self.units == self.characters {
             true => String::new(),

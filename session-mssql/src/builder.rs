@@ -99,7 +99,9 @@ impl Connecting {
     fn make_pool(&self) -> Result<Pool> {
         let config = match &self.source {
             Source::Missing => {
-                return Err(invalid("no server is named; give a connection string, a configuration or a pool"));
+                return Err(invalid(
+                    "no server is named; give a connection string, a configuration or a pool",
+                ));
             }
             Source::Ado(ado_string) => self.trust.parse(ado_string)?,
             Source::Config(config) => {
@@ -157,7 +159,9 @@ impl Trust {
     fn must_be_unset(&self) -> Result<()> {
         match self {
             Trust::AsConfigured => Ok(()),
-            _ => Err(invalid("a configuration or pool of one's own says already which certificates to trust")),
+            _ => {
+                Err(invalid("a configuration or pool of one's own says already which certificates to trust"))
+            }
         }
     }
 }
@@ -248,7 +252,6 @@ macro_rules! connecting_options {
         }
     };
 }
-
 
 pub(crate) use connecting_options;
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use session_core::{
     Capabilities, Create, Created, Destroy, DestroyMode, Error, Filter, Finding, KeyFormat, Listed, Payload,
-    Principal, Record, Result, Rotate, Rotated, SessionKey, Store, TableName, Timestamp, Touch, Update, Updated,
-    Version,
+    Principal, Record, Result, Rotate, Rotated, SessionKey, Store, TableName, Timestamp, Touch, Update,
+    Updated, Version,
 };
 use tiberius::ToSql;
 
@@ -28,9 +28,10 @@ use crate::store::{first_row, purge, server_time};
 /// type does, as [`serde_json::Value`] does.
 ///
 /// The table has no versions, principals, tombstones or times of creation, so the calls that need them return
-/// [`Unsupported`](session_core::ErrorKind::Unsupported). Two ids that the primary key takes for the same (those that
-/// differ in trailing blanks, and in a table that Node's documentation made also those that differ in case) cannot
-/// be there both: creating the second returns [`Created::KeyTaken`].
+/// [`Unsupported`](session_core::ErrorKind::Unsupported). In a table that was made as Node's documentation says, two
+/// ids that its primary key takes for the same (they differ in trailing blanks, or in case) cannot be there both:
+/// creating the second returns [`Created::KeyTaken`]. A table of [`create_table`](ConnectMssqlV2Store::create_table)
+/// has a fourth, computed column that keeps them apart, and Node can use it all the same.
 ///
 /// Expiries are held in steps of 1/300 s: a session never dies earlier than asked, and at most 4 ms later. What is
 /// beyond the year 9999 is for ever.
@@ -143,20 +144,29 @@ impl Statements {
     fn new(table: &TableName) -> Statements {
         let t = table.quoted('[', ']');
         // The first comparison searches the primary key, the others are exact.
-        let is = "[sid] = @P1 AND [sid] COLLATE Latin1_General_BIN2 = @P1 AND DATALENGTH([sid]) = DATALENGTH(@P1)";
+        let is =
+            "[sid] = @P1 AND [sid] COLLATE Latin1_General_BIN2 = @P1 AND DATALENGTH([sid]) = DATALENGTH(@P1)";
         let live = "[expires] > @P2";
         let list = |condition: &str| {
             format!(
-                "SELECT TOP (@P2) [sid], [session], [expires] FROM {t} WHERE [expires] > @P1{condition} ORDER BY [sid]"
+                "SELECT TOP (@P2) [sid], [session], [expires] FROM {t} WHERE [expires] > @P1{condition} \
+                 ORDER BY [sid], DATALENGTH([sid])"
             )
         };
         let caught = "BEGIN CATCH IF ERROR_NUMBER() NOT IN (2601, 2627) THROW; SELECT 0 AS [done]; END CATCH";
+        // The length belongs to the primary key, as two ids that differ in trailing blanks are equal to `=`. It is
+        // computed, so that Node, which knows nothing of it, can write the table.
         let schema = format!(
             "CREATE TABLE {t} (\n    \
-             [sid] nvarchar(255) COLLATE Latin1_General_BIN2 NOT NULL PRIMARY KEY,\n    \
+             [sid] nvarchar(255) COLLATE Latin1_General_BIN2 NOT NULL,\n    \
              [session] nvarchar(max) NOT NULL,\n    \
-             [expires] datetime NOT NULL\n\
-             );\n"
+             [expires] datetime NOT NULL,\n    \
+             [sid_bytes] AS CAST(DATALENGTH([sid]) AS int) PERSISTED NOT NULL,\n    \
+             CONSTRAINT [{}_pk] PRIMARY KEY CLUSTERED ([sid], [sid_bytes])\n\
+             );\n\
+             CREATE INDEX [{}_expires] ON {t} ([expires]);\n",
+            table.table(),
+            table.table(),
         );
         Statements {
             create: format!(
@@ -187,7 +197,7 @@ impl Statements {
                  SET DEADLOCK_PRIORITY NORMAL"
             ),
             list: list(""),
-            list_after: list(" AND [sid] > @P3"),
+            list_after: list(" AND ([sid] > @P3 OR ([sid] = @P3 AND DATALENGTH([sid]) > DATALENGTH(@P3)))"),
             count: format!("SELECT COUNT_BIG(*) AS [rows] FROM {t} WHERE [expires] > @P1"),
             clear: format!("SET NOCOUNT ON; DELETE FROM {t}; SELECT ROWCOUNT_BIG() AS [rows]"),
             create_table: crate::statements::create_once(table, &schema),
@@ -216,8 +226,8 @@ impl ConnectMssqlV2Store {
         ConnectMssqlV2Store { inner: Arc::new(Inner { database, table, local_time, statements }) }
     }
 
-    /// Makes the table, if there is none of this name. It is safe when called at once by many. Unlike in Node's
-    /// documentation ids that differ in case are different ones to it.
+    /// Makes the table, if there is none of this name. It is safe when called at once by many. Unlike the table of
+    /// Node's documentation it has an index on the expiry, and keeps all ids apart that differ in any byte.
     ///
     /// # Errors
     /// [`Backend`](session_core::ErrorKind::Backend) if a right or the schema is missing.
@@ -342,8 +352,10 @@ impl Store for ConnectMssqlV2Store {
         no_principal(rotate.principal.as_ref())?;
         no_tombstone(rotate.mode)?;
         if rotate.from == rotate.to {
-            return Err(Error::invalid_input("a session cannot be rotated to the key that it has; draw a new id")
-                .with_backend(BACKEND));
+            return Err(Error::invalid_input(
+                "a session cannot be rotated to the key that it has; draw a new id",
+            )
+            .with_backend(BACKEND));
         }
         let params: [&dyn ToSql; 6] = [
             &KeyParam(&rotate.from),
@@ -433,13 +445,16 @@ fn no_principal(principal: Option<&Principal>) -> Result<()> {
 }
 
 fn no_version(expected: Option<Version>) -> Result<()> {
-    expected.map_or(Ok(()), |_| Err(unsupported("this table does not count updates, so none can be expected")))
+    expected
+        .map_or(Ok(()), |_| Err(unsupported("this table does not count updates, so none can be expected")))
 }
 
 fn no_tombstone(mode: DestroyMode) -> Result<()> {
     match mode {
         DestroyMode::Hard => Ok(()),
-        DestroyMode::Soft => Err(unsupported("this table does not keep destroyed sessions; destroy them hard")),
+        DestroyMode::Soft => {
+            Err(unsupported("this table does not keep destroyed sessions; destroy them hard"))
+        }
     }
 }
 

@@ -48,10 +48,14 @@ impl Cells {
 
     pub(crate) fn key(&mut self, format: KeyFormat) -> Result<SessionKey> {
         match (self.0.next(), format) {
-            (Some(ColumnData::Binary(Some(bytes))), KeyFormat::Hashed) => <[u8; 32]>::try_from(bytes.as_ref())
-                .map(SessionKey::from_digest)
-                .map_err(|_| unreadable("key")),
-            (Some(ColumnData::String(Some(text))), KeyFormat::Plain) => Ok(SessionKey::from_text(text.into_owned())),
+            (Some(ColumnData::Binary(Some(bytes))), KeyFormat::Hashed) => {
+                <[u8; 32]>::try_from(bytes.as_ref())
+                    .map(SessionKey::from_digest)
+                    .map_err(|_| unreadable("key"))
+            }
+            (Some(ColumnData::String(Some(text))), KeyFormat::Plain) => {
+                Ok(SessionKey::from_text(text.into_owned()))
+            }
             _ => Err(unreadable("key")),
         }
     }
@@ -109,12 +113,14 @@ impl Cells {
 pub(crate) fn count(sets: Vec<Vec<Row>>) -> Result<u64> {
     let row = sets.into_iter().next_back().and_then(|set| set.into_iter().next());
     let count = row.map(|row| Cells::of(row).number("rows")).transpose()?;
-    count
-        .and_then(|count| u64::try_from(count).ok())
-        .ok_or_else(|| error::unexpected("the server gave no count of rows; check that the table has no triggers"))
+    count.and_then(|count| u64::try_from(count).ok()).ok_or_else(|| {
+        error::unexpected("the server gave no count of rows; check that the table has no triggers")
+    })
 }
 
 fn unreadable(column: &'static str) -> Error {
-    Error::corrupt(format!("the column `{column}` holds nothing that can be read; destroy the session, or mend the row"))
-        .with_backend(BACKEND)
+    Error::corrupt(format!(
+        "the column `{column}` holds nothing that can be read; destroy the session, or mend the row"
+    ))
+    .with_backend(BACKEND)
 }

@@ -91,7 +91,8 @@ mod tests {
 
     #[test]
     fn an_expiry_is_never_early_and_at_most_4_ms_late() {
-        for millis in (-86_400_010..-86_399_990).chain(-20..1020).chain(1_700_000_000_000..1_700_000_001_000) {
+        for millis in (-86_400_010..-86_399_990).chain(-20..1020).chain(1_700_000_000_000..1_700_000_001_000)
+        {
             let late = written(millis).as_millis() - millis;
             assert!((0..4).contains(&late), "{millis} becomes {late} ms later");
         }

@@ -44,7 +44,11 @@ struct Column {
     indexes: i64,
 }
 
-pub(crate) async fn native(database: &Database, table: &TableName, format: KeyFormat) -> Result<Vec<Finding>> {
+pub(crate) async fn native(
+    database: &Database,
+    table: &TableName,
+    format: KeyFormat,
+) -> Result<Vec<Finding>> {
     let mut columns = vec![
         wanted("payload", "nvarchar", -1),
         Wanted { indexed: true, ..wanted("expires_at", "bigint", 8) },
@@ -106,8 +110,13 @@ fn compare(table: &str, wanted: &Wanted, column: &Column, findings: &mut Vec<Fin
     }
     if wanted.exact && !column.collation.to_ascii_lowercase().contains("bin2") {
         findings.push(Finding::fault(
-            format!("the column `{name}` of {table} has the collation {}, which folds texts", column.collation),
-            format!("ALTER TABLE {table} ALTER COLUMN [{name}] … COLLATE Latin1_General_BIN2, as in `schema_sql`"),
+            format!(
+                "the column `{name}` of {table} has the collation {}, which folds texts",
+                column.collation
+            ),
+            format!(
+                "ALTER TABLE {table} ALTER COLUMN [{name}] … COLLATE Latin1_General_BIN2, as in `schema_sql`"
+            ),
         ));
     }
     if wanted.indexed && column.indexes == 0 {
@@ -125,7 +134,13 @@ async fn columns(database: &Database, table: &str) -> Result<Vec<Column>> {
         let mut cells = Cells::of(row);
         let (name, kind, length) = (cells.text("name")?, cells.text("type")?, cells.number("length")?);
         cells.number("nullable")?;
-        Ok(Column { name, kind, length, collation: cells.text("collation")?, indexes: cells.number("indexes")? })
+        Ok(Column {
+            name,
+            kind,
+            length,
+            collation: cells.text("collation")?,
+            indexes: cells.number("indexes")?,
+        })
     })
     .collect()
 }

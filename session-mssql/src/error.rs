@@ -44,11 +44,12 @@ pub(crate) fn connecting(error: Tiberius) -> Error {
 pub(crate) fn running(error: Tiberius) -> Error {
     let known = match &error {
         Tiberius::Server(token) => return server(token),
-        Tiberius::Io { kind: IoErrorKind::TimedOut, .. } => {
-            Error::unavailable("the server did not answer within the connection's command time-out; try again later")
-        }
+        Tiberius::Io { kind: IoErrorKind::TimedOut, .. } => Error::unavailable(
+            "the server did not answer within the connection's command time-out; try again later",
+        ),
         Tiberius::Io { .. } => {
-            Error::unavailable("the connection to the server broke during the operation; try again").with_unreachable()
+            Error::unavailable("the connection to the server broke during the operation; try again")
+                .with_unreachable()
         }
         // The rest of the answer cannot be read after this. tiberius's words tell the two apart, nothing else does.
         Tiberius::Utf16 => undecodable(),
@@ -65,19 +66,21 @@ pub(crate) fn running(error: Tiberius) -> Error {
 pub(crate) fn pool(error: PoolError<Tiberius>) -> Error {
     match error {
         PoolError::Backend(error) => connecting(error),
-        PoolError::Timeout(TimeoutType::Wait) => {
-            Error::unavailable("all connections of the pool are in use; raise its size or send fewer calls at once")
-                .with_backend(BACKEND)
-                .with_indeterminate(false)
-        }
+        PoolError::Timeout(TimeoutType::Wait) => Error::unavailable(
+            "all connections of the pool are in use; raise its size or send fewer calls at once",
+        )
+        .with_backend(BACKEND)
+        .with_indeterminate(false),
         PoolError::Timeout(_) => Error::unavailable("the server did not answer a new connection in time")
             .with_backend(BACKEND)
             .with_indeterminate(false)
             .with_unreachable(),
-        error => Error::unavailable("the pool gives no connections; check whether it was closed and its hooks")
-            .with_backend(BACKEND)
-            .with_indeterminate(false)
-            .with_source(error.to_string()),
+        error => {
+            Error::unavailable("the pool gives no connections; check whether it was closed and its hooks")
+                .with_backend(BACKEND)
+                .with_indeterminate(false)
+                .with_source(error.to_string())
+        }
     }
 }
 
@@ -93,7 +96,8 @@ pub(crate) fn no_connection_within(limit: Duration) -> Error {
 
 /// The time limit passed while the server worked. The connection is closed.
 pub(crate) fn no_answer_within(limit: Duration) -> Error {
-    Error::unavailable(format!("the server did not answer within {limit:?}; try again later")).with_backend(BACKEND)
+    Error::unavailable(format!("the server did not answer within {limit:?}; try again later"))
+        .with_backend(BACKEND)
 }
 
 /// What the server answered is not what the statement asks for.
@@ -120,11 +124,11 @@ fn undecodable() -> Error {
 fn server(token: &TokenError) -> Error {
     let error = match token.code() {
         // Babelfish's number for what it maps to none of SQL Server's, which takes a U+0000 in a text.
-        33_557_097 if token.message().contains("code point 0") => {
-            Error::invalid_input("a text has a U+0000, which Babelfish cannot hold; encode the payload without it")
-                .with_backend(BACKEND)
-                .with_code("33557097")
-        }
+        33_557_097 if token.message().contains("code point 0") => Error::invalid_input(
+            "a text has a U+0000, which Babelfish cannot hold; encode the payload without it",
+        )
+        .with_backend(BACKEND)
+        .with_code("33557097"),
         number => numbered(number, token.class()),
     };
     match token.code() {
@@ -139,9 +143,10 @@ fn numbered(number: u32, class: u8) -> Error {
     let closed = class >= CLOSES_THE_CONNECTION;
     let error = match number {
         // Deadlock victim; lock request time-out; locks used up; snapshot isolation conflicts.
-        1205 | 1222 | 1204 | 3960 | 3961 => {
-            Error::new(ErrorKind::Conflict, "the server gave the operation up in favour of another; try again")
-        }
+        1205 | 1222 | 1204 | 3960 | 3961 => Error::new(
+            ErrorKind::Conflict,
+            "the server gave the operation up in favour of another; try again",
+        ),
         // A duplicate key where a statement did not expect one: another call made it just now.
         2601 | 2627 => Error::new(ErrorKind::Conflict, "another call made the same key just now; try again"),
         // Refused before anything was done: the limits of an Azure database, memory, a server that is starting.
@@ -152,17 +157,18 @@ fn numbered(number: u32, class: u8) -> Error {
         40613 | 40197 | 40143 | 40166 | 40540 | 615 | 926 | 942 | 945 | 4221 | 6005 | 9001 | 3906 | 983 => {
             Error::unavailable("the database is moving or offline; try again later").with_unreachable()
         }
-        4060 | 4064 | 911 => Error::unavailable(
-            "the database cannot be opened; check its name and that the login may use it",
-        )
-        .with_unreachable(),
+        4060 | 4064 | 911 => {
+            Error::unavailable("the database cannot be opened; check its name and that the login may use it")
+                .with_unreachable()
+        }
         // The gateway between client and server.
         20 | 64 | 121 | 233 | 10053 | 10054 | 10060 | 11001 => {
             Error::unavailable("the connection to the server broke; try again").with_unreachable()
         }
-        18456 | 18452 | 18470 | 18486 | 18487 | 18488 => {
-            Error::new(ErrorKind::Backend, "the login was refused; check the user, the password and how to log in")
-        }
+        18456 | 18452 | 18470 | 18486 | 18487 | 18488 => Error::new(
+            ErrorKind::Backend,
+            "the login was refused; check the user, the password and how to log in",
+        ),
         208 => Error::new(
             ErrorKind::Backend,
             "the table is not there; call `create_table`, run the statements of `schema_sql`, or check the schema",

@@ -62,7 +62,9 @@ impl Manager {
                 client => return Ok(Connection { client: client?, socket }),
             }
         }
-        Err(tiberius::error::Error::Protocol("the server sent the login on to another address too often".into()))
+        Err(tiberius::error::Error::Protocol(
+            "the server sent the login on to another address too often".into(),
+        ))
     }
 }
 
@@ -179,14 +181,13 @@ impl Database {
     /// committed. So nobody ever reads the rest of an answer that was meant for another.
     pub(crate) async fn answer(&self, sql: &str, params: &[&dyn ToSql]) -> Result<Answer> {
         let deadline = Instant::now().checked_add(self.limit);
-        let lease = within(deadline, self.pool.get()).await.ok_or_else(|| error::no_connection_within(self.limit))?;
+        let lease =
+            within(deadline, self.pool.get()).await.ok_or_else(|| error::no_connection_within(self.limit))?;
         let mut lease = Lease(Some(lease.map_err(error::pool)?));
         let mut sets = Sets::new();
         // tiberius traces every row that it reads, and so the secrets in it.
         let untraced = lease.run(sql, params, &mut sets).with_subscriber(NoSubscriber::default());
-        let outcome = within(deadline, untraced)
-            .await
-            .ok_or_else(|| error::no_answer_within(self.limit))?;
+        let outcome = within(deadline, untraced).await.ok_or_else(|| error::no_answer_within(self.limit))?;
         match outcome {
             Ok(()) => {
                 lease.give_back();

@@ -166,7 +166,8 @@ impl Statements {
             soft: format!("UPDATE {t} WITH ({hint}) SET [destroyed_at] = @P2 {rows}"),
             hard: format!("DELETE FROM {t} WITH ({hint}) {rows}"),
         };
-        let counted = |statement: String| format!("SET NOCOUNT ON; {statement}; SELECT ROWCOUNT_BIG() AS [rows]");
+        let counted =
+            |statement: String| format!("SET NOCOUNT ON; {statement}; SELECT ROWCOUNT_BIG() AS [rows]");
         let theirs = format!("WHERE {} AND {LIVE}", of_principal("@P1"));
         let others = format!("{theirs} AND NOT ({})", key.is("@P3"));
         let ByMode { soft, hard } = destroy_where(&theirs, "HOLDLOCK");
@@ -180,9 +181,8 @@ impl Statements {
                 key.columns()
             )
         };
-        let count = |condition: &str| {
-            format!("SELECT COUNT_BIG(*) AS [rows] FROM {t} WHERE {LIVE_AT_P1}{condition}")
-        };
+        let count =
+            |condition: &str| format!("SELECT COUNT_BIG(*) AS [rows] FROM {t} WHERE {LIVE_AT_P1}{condition}");
         let and_after = format!(" AND {}", key.after("@P3"));
 
         let schema = schema(table, &key);
@@ -529,7 +529,8 @@ mod tests {
     #[test]
     fn no_statement_reads_a_clock_or_merges() {
         for statement in rendered(&of("sessions", KeyFormat::Hashed)) {
-            for word in ["GETDATE", "GETUTCDATE", "SYSUTCDATETIME", "CURRENT_TIMESTAMP", "MERGE", "TRUNCATE"] {
+            for word in ["GETDATE", "GETUTCDATE", "SYSUTCDATETIME", "CURRENT_TIMESTAMP", "MERGE", "TRUNCATE"]
+            {
                 assert!(!statement.contains(word), "{word} in {statement}");
             }
         }

@@ -5,9 +5,9 @@ use std::num::NonZeroU32;
 
 use async_trait::async_trait;
 use session_core::{
-    Capabilities, Create, Created, Destroy, DestroyMode, Error, Filter, Finding, Gathering, KeyFormat, Listed,
-    Payload, Principal, Record, Result, Rotate, Rotated, SessionKey, Store, TableName, Timestamp, Touch, Update, Updated,
-    Version, Write, Written,
+    Capabilities, Create, Created, Destroy, DestroyMode, Error, Filter, Finding, Gathering, KeyFormat,
+    Listed, Payload, Principal, Record, Result, Rotate, Rotated, SessionKey, Store, TableName, Timestamp,
+    Touch, Update, Updated, Version, Write, Written,
 };
 use tiberius::{Row, ToSql};
 
@@ -112,11 +112,7 @@ impl MssqlStore {
         convert::count(self.inner.database.run(statement, params).await?)
     }
 
-    async fn listed(
-        &self,
-        statement: &str,
-        params: &[&dyn ToSql],
-    ) -> Result<Vec<Listed>> {
+    async fn listed(&self, statement: &str, params: &[&dyn ToSql]) -> Result<Vec<Listed>> {
         let sets = self.inner.database.read(statement, params).await?;
         sets.into_iter()
             .flatten()
@@ -161,8 +157,11 @@ impl Store for MssqlStore {
 
     async fn load(&self, key: &SessionKey, now: Timestamp) -> Result<Option<Record>> {
         self.check(key)?;
-        let sets =
-            self.inner.database.read(&self.inner.statements.load, &[&KeyParam(key), &now.as_millis()]).await?;
+        let sets = self
+            .inner
+            .database
+            .read(&self.inner.statements.load, &[&KeyParam(key), &now.as_millis()])
+            .await?;
         first_row(sets).map(|row| Cells::of(row).record()).transpose()
     }
 
@@ -180,7 +179,8 @@ impl Store for MssqlStore {
         let expected = expected.get();
         params.push(&expected);
         for _ in 0..AGAIN {
-            let mut sets = self.inner.database.run(&self.inner.statements.update_expected, &params).await?.into_iter();
+            let mut sets =
+                self.inner.database.run(&self.inner.statements.update_expected, &params).await?.into_iter();
             if let Some(row) = sets.next().and_then(first) {
                 return Cells::of(row).version().map(Updated::Saved);
             }
@@ -196,7 +196,8 @@ impl Store for MssqlStore {
 
     async fn touch(&self, touch: &Touch, now: Timestamp) -> Result<bool> {
         self.check(&touch.key)?;
-        let params: [&dyn ToSql; 3] = [&KeyParam(&touch.key), &now.as_millis(), &touch.expires_at.as_millis()];
+        let params: [&dyn ToSql; 3] =
+            [&KeyParam(&touch.key), &now.as_millis(), &touch.expires_at.as_millis()];
         Ok(self.one_row(&self.inner.statements.touch, &params).await?.is_some())
     }
 
@@ -344,8 +345,7 @@ impl ByMode {
     }
 }
 
-const GATHERING: Gathering =
-    Gathering { read_lanes: 2, write_lanes: 2, max_batch: 32, max_bytes: 64 * 1024 };
+const GATHERING: Gathering = Gathering { read_lanes: 2, write_lanes: 2, max_batch: 32, max_bytes: 64 * 1024 };
 
 /// Deletes expired rows in batches that stay under the limit of lock escalation.
 pub(crate) async fn purge(

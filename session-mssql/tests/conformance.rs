@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use conformance::{Availability, Backend, Namespace};
 use session_core::{Error, ErrorKind, KeyFormat, Result, SessionKey, Store, TableName};
-use session_mssql::{ConnectMssqlV2Store, MssqlStore};
 use session_mssql::tiberius::{self, Client, ColumnData, Config, Row, ToSql};
+use session_mssql::{ConnectMssqlV2Store, MssqlStore};
 use tokio::net::TcpStream;
 use tokio_util::compat::TokioAsyncWriteCompatExt as _;
 
@@ -71,7 +71,9 @@ impl Backend for Native {
     async fn corrupt(&self, namespace: &Namespace, key: &SessionKey) -> Result<bool> {
         // No principal is empty.
         let sql = match self.format {
-            KeyFormat::Hashed => format!("UPDATE [{namespace}] SET [principal] = N'' WHERE [key] = CAST(@P1 AS binary(32))"),
+            KeyFormat::Hashed => {
+                format!("UPDATE [{namespace}] SET [principal] = N'' WHERE [key] = CAST(@P1 AS binary(32))")
+            }
             KeyFormat::Plain => format!("UPDATE [{namespace}] SET [principal] = N'' WHERE [key] = @P1"),
         };
         let bytes = key.as_bytes();

@@ -64,7 +64,8 @@ async fn a_named_instance_is_asked_of_the_browser() {
     let mock = Mock::start().await;
     mock.answer("COUNT_BIG(", number(5)).await;
     let browser = support::browser(mock.address().port()).await;
-    let ado_string = format!("Server=tcp:127.0.0.1\\WEB,{browser};User=u;Password=p;Encrypt=DANGER_PLAINTEXT");
+    let ado_string =
+        format!("Server=tcp:127.0.0.1\\WEB,{browser};User=u;Password=p;Encrypt=DANGER_PLAINTEXT");
     let store = MssqlStore::builder().ado_string(&ado_string).build().unwrap();
     assert_eq!(count(&store).await.unwrap(), 5);
 }
@@ -200,7 +201,8 @@ async fn connecting_is_tried_exactly_as_often_as_asked() {
     let refusing = support::Refusing::start().await;
     let url = format!("Server=tcp:127.0.0.1,{};User=u;Password=p;Encrypt=DANGER_PLAINTEXT", refusing.port());
     for retries in [0, 1, 3] {
-        let options = MssqlStore::builder().ado_string(&url).connect_retries(retries, Duration::from_millis(1));
+        let options =
+            MssqlStore::builder().ado_string(&url).connect_retries(retries, Duration::from_millis(1));
         let error = options.connect().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
         assert_eq!(refusing.take_attempts(), retries + 1);

