@@ -238,6 +238,8 @@ async fn destroys(
     let (size, many) = store.statements.many(writes.len());
     let now = Bind::Bigint(now.as_millis());
     let mut values = Vec::with_capacity(size + 2);
+    values.extend(filled(writes.iter().map(|write| Bind::key(write.key())), size));
+    values.push(now);
     let statement = match mode {
         DestroyMode::Soft => {
             values.push(now);
@@ -245,8 +247,6 @@ async fn destroys(
         }
         DestroyMode::Hard => &many.remove,
     };
-    values.extend(filled(writes.iter().map(|write| Bind::key(write.key())), size));
-    values.push(now);
     let ended = versions(store, statement, &values, false).await?;
     Ok(writes.iter().map(|write| Written::Destroyed(ended.contains_key(write.key()))).collect())
 }

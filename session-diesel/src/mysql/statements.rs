@@ -25,7 +25,7 @@ pub(super) struct Statements {
     pub(super) update_expected: String,
     /// payload, expires_at, principal, key, now. Leaves the version for `LAST_VERSION`.
     pub(super) update_any: String,
-    /// payload, expires_at, principal, key, now. MariaDB: gives the version.
+    /// key, now, payload, expires_at, principal. MariaDB: gives the version.
     pub(super) update_any_returning: String,
     /// key, now. Gives the version of a live session.
     pub(super) live_version: String,
@@ -35,7 +35,8 @@ pub(super) struct Statements {
     pub(super) destroy: String,
     /// key, now.
     pub(super) remove: String,
-    /// to, payload, payload, expires_at, principal, now, from, now, expected, expected, from, from. Leaves the version for `LAST_VERSION`.
+    /// to, payload, expires_at, principal, now, from, now, expected, expected, from, from. Leaves the version for
+    /// `LAST_VERSION`.
     pub(super) rotate: String,
     /// As `rotate`. MariaDB: gives version and destroyed_at of both rows.
     pub(super) rotate_returning: String,
@@ -77,7 +78,7 @@ pub(super) struct Many {
     pub(super) update: String,
     /// For each row: key, expires_at; then now. MariaDB: gives keys.
     pub(super) touch: String,
-    /// destroyed_at, keys, now. MariaDB: gives keys.
+    /// keys, now, destroyed_at. MariaDB: gives keys.
     pub(super) destroy: String,
     /// keys, now. MariaDB: gives keys.
     pub(super) remove: String,
@@ -89,19 +90,21 @@ impl Statements {
         let live = "destroyed_at IS NULL AND expires_at > ?";
         // A row of which the expiry is NULL is found, and reported as corrupt.
         let readable = "destroyed_at IS NULL AND (expires_at > ?) IS NOT FALSE";
+        // What the select hands over besides the key and the version is never stored, as the row is there.
         let update_any = format!(
-            "INSERT INTO {t} (`key`, payload, expires_at, created_at, version, principal) \
-             SELECT o.`key`, ?, ?, o.created_at, o.version + 1, ? FROM {t} AS o \
+            "INSERT INTO {t} (`key`, payload, expires_at, created_at, version) \
+             SELECT o.`key`, '', 0, 0, o.version + 1 FROM {t} AS o \
              WHERE o.`key` = ? AND o.destroyed_at IS NULL AND o.expires_at > ? FOR UPDATE \
-             ON DUPLICATE KEY UPDATE payload = VALUES(payload), expires_at = VALUES(expires_at), \
-             principal = VALUES(principal), version = VALUES(version) RETURNING version"
+             ON DUPLICATE KEY UPDATE payload = ?, expires_at = ?, principal = ?, version = VALUES(version) \
+             RETURNING version"
         );
         // Two rows: the new one is inserted, the old one meets itself and is marked. A row that has the new key already
-        // must not be marked, but end the statement: the sum is out of range, in every sql_mode.
+        // must not be marked, but end the statement: the sum is out of range, in every sql_mode. Each value stands
+        // beside a column, whose type it so takes: MariaDB makes an INT of a bare one that was small before.
         let rotate = format!(
             "INSERT INTO {t} (`key`, payload, expires_at, created_at, version, principal, destroyed_at) \
-             SELECT IF(n.old, o.`key`, ?), IF(n.old, '', IF(? IS NULL, o.payload, ?)), IF(n.old, 0, ?), \
-             o.created_at, LAST_INSERT_ID(o.version + 1), IF(n.old, NULL, ?), IF(n.old, ?, NULL) \
+             SELECT IF(n.old, o.`key`, ?), IF(n.old, '', COALESCE(?, o.payload)), IF(n.old, o.expires_at, ?), \
+             o.created_at, LAST_INSERT_ID(o.version + 1), IF(n.old, o.principal, ?), IF(n.old, ?, o.destroyed_at) \
              FROM {t} AS o CROSS JOIN (SELECT 0 AS old UNION ALL SELECT 1) AS n \
              WHERE o.`key` = ? AND o.destroyed_at IS NULL AND o.expires_at > ? AND (? IS NULL OR o.version = ?) \
              FOR UPDATE ON DUPLICATE KEY UPDATE \
@@ -181,17 +184,24 @@ fn many(t: &str, format: KeyFormat, rows: usize) -> Many {
     let repeat = |row: &str| vec![row; rows].join(", ");
     let live = "destroyed_at IS NULL AND expires_at > ?";
     let keys = repeat("?");
-    // A value in VALUES has no type of its own: without the cast it would be text, and its bytes checked as such.
+    // Text would have its bytes checked; these are none.
     let key = match format {
         KeyFormat::Hashed => "CAST(? AS BINARY(32))",
         KeyFormat::Plain => "CAST(? AS BINARY)",
     };
     // The rows come in the order of keys, and are locked in it. One without a key fills the power of two.
-    let locked = "STRAIGHT_JOIN {t} AS o FORCE INDEX (PRIMARY) ON o.`key` = v.k";
-    let locked = locked.replace("{t}", t);
+    let locked = format!("STRAIGHT_JOIN {t} AS o FORCE INDEX (PRIMARY) ON o.`key` = v.k");
     let where_live = "WHERE o.destroyed_at IS NULL AND o.expires_at > ?";
-    let update_row = format!("({key}, ?, CAST(? AS SIGNED), ?, CAST(? AS SIGNED))");
-    let touch_row = format!("({key}, CAST(? AS SIGNED))");
+    // No row, but the types of the table's columns: MariaDB would make an INT of a number that was small before.
+    let rows_of = |columns: &str, row: &str| {
+        let rows = vec![format!("SELECT {row}"); rows].join(" UNION ALL ");
+        format!("(SELECT {columns} FROM {t} WHERE FALSE UNION ALL {rows}) AS v")
+    };
+    let updates = rows_of(
+        "`key` AS k, payload, expires_at, principal, version AS expected",
+        &format!("{key}, ?, ?, ?, ?"),
+    );
+    let touches = rows_of("`key` AS k, expires_at", &format!("{key}, ?"));
     Many {
         load: format!(
             "SELECT {RECORD}, `key` FROM {t} WHERE `key` IN ({keys}) AND destroyed_at IS NULL \
@@ -204,25 +214,21 @@ fn many(t: &str, format: KeyFormat, rows: usize) -> Many {
         ),
         update: format!(
             "INSERT INTO {t} (`key`, payload, expires_at, created_at, version, principal) \
-             WITH v (k, payload, expires_at, principal, expected) AS (VALUES {}) \
              SELECT o.`key`, v.payload, v.expires_at, o.created_at, o.version + 1, v.principal \
-             FROM v {locked} {where_live} AND (v.expected IS NULL OR v.expected = o.version) FOR UPDATE \
+             FROM {updates} {locked} {where_live} AND (v.expected IS NULL OR v.expected = o.version) FOR UPDATE \
              ON DUPLICATE KEY UPDATE payload = VALUES(payload), expires_at = VALUES(expires_at), \
-             principal = VALUES(principal), version = VALUES(version) RETURNING `key`, version",
-            repeat(&update_row)
+             principal = VALUES(principal), version = VALUES(version) RETURNING `key`, version"
         ),
         touch: format!(
             "INSERT INTO {t} (`key`, payload, expires_at, created_at, version) \
-             WITH v (k, expires_at) AS (VALUES {}) \
-             SELECT o.`key`, '', v.expires_at, 0, 0 FROM v {locked} {where_live} FOR UPDATE \
-             ON DUPLICATE KEY UPDATE expires_at = VALUES(expires_at) RETURNING `key`",
-            repeat(&touch_row)
+             SELECT o.`key`, '', v.expires_at, 0, 0 FROM {touches} {locked} {where_live} FOR UPDATE \
+             ON DUPLICATE KEY UPDATE expires_at = VALUES(expires_at) RETURNING `key`"
         ),
         destroy: format!(
-            "INSERT INTO {t} (`key`, payload, expires_at, created_at, version, destroyed_at) \
-             SELECT o.`key`, '', 0, 0, 0, ? FROM {t} AS o FORCE INDEX (PRIMARY) \
+            "INSERT INTO {t} (`key`, payload, expires_at, created_at, version) \
+             SELECT o.`key`, '', 0, 0, 0 FROM {t} AS o FORCE INDEX (PRIMARY) \
              WHERE o.`key` IN ({keys}) AND o.destroyed_at IS NULL AND o.expires_at > ? FOR UPDATE \
-             ON DUPLICATE KEY UPDATE destroyed_at = VALUES(destroyed_at) RETURNING `key`"
+             ON DUPLICATE KEY UPDATE destroyed_at = ? RETURNING `key`"
         ),
         remove: format!("DELETE FROM {t} WHERE `key` IN ({keys}) AND {live} RETURNING `key`"),
     }

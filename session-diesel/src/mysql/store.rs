@@ -142,28 +142,27 @@ impl MysqlStore {
 
     /// One try of an update: the new version, if a row was found.
     async fn try_update(&self, update: &Update, now: Timestamp) -> Result<Option<Version>> {
-        let values = [
-            Bind::Text(update.payload.as_str()),
-            Bind::Bigint(update.expires_at.as_millis()),
-            principal(update.principal.as_ref()),
-            Bind::key(&update.key),
-            Bind::Bigint(now.as_millis()),
-            Bind::Bigint(update.expected.map_or(0, Version::get)),
-        ];
+        let payload = Bind::Text(update.payload.as_str());
+        let expires_at = Bind::Bigint(update.expires_at.as_millis());
+        let principal = principal(update.principal.as_ref());
+        let key = Bind::key(&update.key);
+        let now = Bind::Bigint(now.as_millis());
         if let Some(expected) = update.expected {
+            let values = [payload, expires_at, principal, key, now, Bind::Bigint(expected.get())];
             let updated = self.connections.execute(&self.statements.update_expected, &values).await?;
             return Ok((updated > 0).then(|| expected.next()));
         }
-        let values = &values[..5];
         match self.flavor().await? {
             Flavor::Mariadb => {
+                let values = [key, now, payload, expires_at, principal];
                 let statement = &self.statements.update_any_returning;
-                let versions = self.connections.write(statement, values, version).await?;
+                let versions = self.connections.write(statement, &values, version).await?;
                 versions.into_iter().next().transpose()
             }
             Flavor::Mysql => {
+                let values = [payload, expires_at, principal, key, now];
                 let statement = &self.statements.update_any;
-                self.connections.execute_then_version(statement, values).await?.transpose().map(as_version)
+                self.connections.execute_then_version(statement, &values).await?.transpose().map(as_version)
             }
         }
     }
@@ -176,7 +175,6 @@ impl MysqlStore {
         let now = Bind::Bigint(now.as_millis());
         let values = [
             Bind::key(&rotate.to),
-            payload,
             payload,
             Bind::Bigint(rotate.expires_at.as_millis()),
             principal(rotate.principal.as_ref()),

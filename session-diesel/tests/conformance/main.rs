@@ -26,24 +26,17 @@ fn main() -> ExitCode {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Variant {
     Native,
-    /// Ids stored as they are.
+    /// Ids stored as they are, and the other of the two forms of purge.
     Plain,
-    /// Behind the gatherer, so that the many-key forms are used.
-    Gathered,
-    /// The other of the two forms of purge.
-    OtherPurge,
 }
 
 impl Variant {
-    pub(crate) const ALL: [Variant; 4] =
-        [Variant::Native, Variant::Plain, Variant::Gathered, Variant::OtherPurge];
+    pub(crate) const ALL: [Variant; 2] = [Variant::Native, Variant::Plain];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Variant::Native => "native",
-            Variant::Plain => "native, plain ids",
-            Variant::Gathered => "native, gathered",
-            Variant::OtherPurge => "native, other purge",
+            Variant::Plain => "native, plain ids, purge in two statements",
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use conformance::{Availability, Backend, Namespace};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};
-use session_core::{Error, Gathered, KeyFormat, Result, SessionKey, Store, TableName};
+use session_core::{Error, KeyFormat, Result, SessionKey, Store, TableName};
 use session_diesel::MysqlStore;
 
 use crate::{Variant, host_of, with_host};
@@ -49,15 +49,10 @@ impl Backend for Mysql {
             .url(url)
             .table(TableName::new(namespace.as_str())?)
             .key_format(format)
-            .limit_subquery(self.variant != Variant::OtherPurge)
+            .limit_subquery(self.variant != Variant::Plain)
             .build()?;
         store.create_table().await?;
-        let gathering = store.gathering();
-        let store: Arc<dyn Store> = Arc::new(store);
-        Ok(match self.variant {
-            Variant::Gathered => Arc::new(Gathered::new(store, gathering)),
-            _ => store,
-        })
+        Ok(Arc::new(store))
     }
 
     async fn remove(&self, namespace: &Namespace) -> Result<()> {

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
 use conformance::{Availability, Backend, Namespace};
-use session_core::{Error, Gathered, KeyFormat, Result, SessionKey, Store, TableName};
+use session_core::{Error, KeyFormat, Result, SessionKey, Store, TableName};
 use session_diesel::PostgresStore;
 use tokio_postgres::NoTls;
 
@@ -48,15 +48,10 @@ impl Backend for Postgres {
             .url(url)
             .table(TableName::new(namespace.as_str())?)
             .key_format(format)
-            .limit_subquery(self.variant != Variant::OtherPurge)
+            .limit_subquery(self.variant != Variant::Plain)
             .build()?;
         store.create_table().await?;
-        let gathering = store.gathering();
-        let store: Arc<dyn Store> = Arc::new(store);
-        Ok(match self.variant {
-            Variant::Gathered => Arc::new(Gathered::new(store, gathering)),
-            _ => store,
-        })
+        Ok(Arc::new(store))
     }
 
     async fn remove(&self, namespace: &Namespace) -> Result<()> {

@@ -1,0 +1,579 @@
+//! PostgreSQL.
+
+use std::future::Future;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel_async::pooled_connection::deadpool::Pool;
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
+use libtest_mimic::Trial;
+use session_core::{
+    Destroy, DestroyMode, Error, ErrorKind, Filter, Payload, Principal, Rotate, Rotated, Severity, Store,
+    TableName, Timestamp, Touch, Update, Updated, Version, Write,
+};
+use session_diesel::{PostgresBuilder, PostgresStore, TlsMode};
+use tokio_postgres::NoTls;
+
+use crate::scratch::{Scratch, command_as, find, run};
+use crate::{LATER, NOW, address, create, fresh_table, key, numbers, trial};
+
+const URL: &str = "SESSION_STORE_POSTGRES_URL";
+const BINARIES: [&str; 4] = [
+    "/usr/lib/postgresql/18/bin",
+    "/usr/lib/postgresql/17/bin",
+    "/usr/lib/postgresql/16/bin",
+    "/usr/lib/postgresql/15/bin",
+];
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let url = address(URL);
+    let missing = url.clone().err();
+    let with = |name: &str, test: fn(String) -> Pin<Box<dyn Future<Output = ()> + Send>>| {
+        let url = url.clone().unwrap_or_default();
+        trial(&format!("postgres::{name}"), missing.clone(), move || test(url))
+    };
+    let own = || find("postgres", &BINARIES).and_then(|_| find("openssl", &[])).err();
+    let bouncer = || own().or_else(|| find("pgbouncer", &["/usr/sbin"]).err());
+    vec![
+        with("errors_say_what_to_do", |url| Box::pin(errors_say_what_to_do(url))),
+        with("a_deadlock_is_a_conflict", |url| Box::pin(a_deadlock_is_a_conflict(url))),
+        with("a_closed_connection_is_replaced", |url| Box::pin(a_closed_connection_is_replaced(url))),
+        with("every_number_comes_back", |url| Box::pin(every_number_comes_back(url))),
+        with("numbers_sent_as_text_are_read", |url| Box::pin(numbers_sent_as_text_are_read(url))),
+        with("each_operation_is_one_statement_prepared_once", |url| {
+            Box::pin(each_operation_is_one_statement_prepared_once(url))
+        }),
+        with("a_table_is_made_once_by_many", |url| Box::pin(a_table_is_made_once_by_many(url))),
+        with("the_doctor_finds_what_is_wrong", |url| Box::pin(the_doctor_finds_what_is_wrong(url))),
+        with("a_principal_is_ended_through_rotations", |url| {
+            Box::pin(a_principal_is_ended_through_rotations(url))
+        }),
+        trial("postgres::tls_is_verified", own(), tls_is_verified),
+        trial("postgres::the_writing_host_is_found", own(), the_writing_host_is_found),
+        trial(
+            "postgres::pgbouncer_in_transaction_mode_works",
+            bouncer(),
+            pgbouncer_in_transaction_mode_works,
+        ),
+    ]
+}
+
+async fn store(url: &str, name: &str) -> PostgresStore {
+    let store = PostgresStore::builder().url(url).table(fresh_table(name)).build().unwrap();
+    store.create_table().await.unwrap();
+    store
+}
+
+async fn raw(url: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+async fn sql(url: &str, statements: &str) {
+    raw(url).await.batch_execute(statements).await.unwrap();
+}
+
+async fn drop_table(url: &str, name: &str) {
+    sql(url, &format!("DROP TABLE IF EXISTS \"{}\"", fresh_table(name))).await;
+}
+
+fn assert_error(error: &Error, kind: ErrorKind, code: &str, indeterminate: bool) {
+    assert_eq!((error.kind(), error.code()), (kind, Some(code)), "{error}");
+    assert_eq!(error.is_indeterminate(), indeterminate, "{error}");
+    assert_eq!(error.backend(), Some("postgres"), "{error}");
+}
+
+async fn errors_say_what_to_do(url: String) {
+    let name = fresh_table("errors");
+    let quoted = format!("\"{name}\"");
+    let store = PostgresStore::builder().url(&url).table(name.clone()).pool_size(1).build().unwrap();
+    let error = store.load(&key("a"), NOW).await.unwrap_err();
+    assert_error(&error, ErrorKind::Backend, "42P01", false);
+    assert!(error.to_string().contains(&format!("CREATE TABLE IF NOT EXISTS {quoted}")), "{error}");
+
+    store.create_table().await.unwrap();
+    store.create(&create("a"), NOW).await.unwrap();
+    // A plan for columns that changed: over a new connection all is well.
+    sql(&url, &format!("ALTER TABLE {quoted} ALTER COLUMN payload TYPE varchar(2000)")).await;
+    store.load(&key("a"), NOW).await.unwrap();
+    assert!(store.load(&key("a"), NOW).await.unwrap().is_some());
+
+    sql(&url, &format!("ALTER TABLE {quoted} RENAME COLUMN version TO versio")).await;
+    assert_error(&store.load(&key("a"), NOW).await.unwrap_err(), ErrorKind::Backend, "42703", false);
+    sql(&url, &format!("ALTER TABLE {quoted} RENAME COLUMN versio TO version")).await;
+
+    // A role without rights. The server may have no such role from an earlier run.
+    let role = format!("r_{name}");
+    sql(&url, &format!("CREATE ROLE {role} LOGIN PASSWORD 'x'")).await;
+    let denied = connection_pool(url.clone(), 1, format!("SET ROLE {role}"));
+    let denied = PostgresStore::builder().pool(denied).table(name.clone()).build().unwrap();
+    assert_error(&denied.load(&key("a"), NOW).await.unwrap_err(), ErrorKind::Backend, "42501", false);
+    drop(denied);
+    sql(&url, &format!("DROP ROLE {role}")).await;
+
+    let hurried = connection_pool(url.clone(), 1, "SET lock_timeout = 50".to_owned());
+    let hurried = PostgresStore::builder().pool(hurried).table(name.clone()).build().unwrap();
+    let holder = raw(&url).await;
+    holder.batch_execute(&format!("BEGIN; LOCK TABLE {quoted}")).await.unwrap();
+    assert_error(&hurried.load(&key("a"), NOW).await.unwrap_err(), ErrorKind::Unavailable, "55P03", false);
+    let hurried = connection_pool(url.clone(), 1, "SET statement_timeout = 50".to_owned());
+    let hurried = PostgresStore::builder().pool(hurried).table(name.clone()).build().unwrap();
+    assert_error(&hurried.load(&key("a"), NOW).await.unwrap_err(), ErrorKind::Unavailable, "57014", false);
+    holder.batch_execute("ROLLBACK").await.unwrap();
+
+    let reader = connection_pool(url.clone(), 1, "SET default_transaction_read_only = on".to_owned());
+    let reader = PostgresStore::builder().pool(reader).table(name.clone()).build().unwrap();
+    let error = reader.create(&create("b"), NOW).await.unwrap_err();
+    assert_error(&error, ErrorKind::Unavailable, "25006", false);
+
+    let mut nul = create("nul");
+    nul.payload = Payload::from("a\0b");
+    let error = store.create(&nul, NOW).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_indeterminate()), (ErrorKind::InvalidInput, false));
+
+    let nowhere = PostgresStore::connect("postgres://u:hunter2@127.0.0.1:1/d").await.unwrap_err();
+    assert!(nowhere.is_unreachable() && !nowhere.is_indeterminate(), "{nowhere}");
+    assert!(!format!("{nowhere} {nowhere:?}").contains("hunter2"));
+    let (base, _) = url.rsplit_once('/').unwrap();
+    let missing = PostgresStore::connect(format!("{base}/no_such_database")).await.unwrap_err();
+    assert_error(&missing, ErrorKind::Backend, "3D000", false);
+    sql(&url, &format!("DROP TABLE {quoted}")).await;
+}
+
+async fn a_deadlock_is_a_conflict(url: String) {
+    let store = store(&url, "deadlock").await;
+    let name = fresh_table("deadlock");
+    store.create(&create("a"), NOW).await.unwrap();
+    store.create(&create("b"), NOW).await.unwrap();
+    // The batch locks in the order of keys; this transaction locks the other way round.
+    let mut keys = [key("a"), key("b")];
+    keys.sort();
+    let lock = format!("SELECT 1 FROM \"{name}\" WHERE key = $1 FOR UPDATE");
+    let other = raw(&url).await;
+    other.batch_execute("BEGIN; SET LOCAL deadlock_timeout = '1h'").await.unwrap();
+    other.query(&lock, &[&keys[1].as_bytes()]).await.unwrap();
+    let writes: Vec<Write> =
+        keys.iter().map(|key| Write::Touch(Touch { key: key.clone(), expires_at: LATER })).collect();
+    let batch = tokio::spawn(async move { store.write_many(&writes, NOW).await });
+    // The batch holds the first row and waits for the second before this waits for the first.
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1";
+    let pattern = format!("%{name}%");
+    let observer = raw(&url).await;
+    while observer.query_one(waiting, &[&pattern]).await.unwrap().get::<_, i64>(0) == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let first = keys[0].as_bytes();
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&first];
+    let (locked, batch) = tokio::join!(other.query(&lock, &parameters), batch);
+    locked.unwrap();
+    assert_error(&batch.unwrap().unwrap_err(), ErrorKind::Conflict, "40P01", false);
+    other.batch_execute("ROLLBACK").await.unwrap();
+    drop_table(&url, "deadlock").await;
+}
+
+async fn a_closed_connection_is_replaced(url: String) {
+    let store = store(&url, "closed").await;
+    store.create(&create("a"), NOW).await.unwrap();
+    let application = format!("closed_{}", std::process::id());
+    let separator = if url.contains('?') { '&' } else { '?' };
+    let named = PostgresStore::builder()
+        .url(format!("{url}{separator}application_name={application}"))
+        .table(fresh_table("closed"))
+        .build()
+        .unwrap();
+    for round in 0..5 {
+        let a = key("a");
+        let loads = (0..4).map(|_| named.load(&a, NOW));
+        assert!(futures_util::future::join_all(loads).await.into_iter().all(|load| load.unwrap().is_some()));
+        let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1";
+        assert!(!raw(&url).await.query(kill, &[&application]).await.unwrap().is_empty(), "round {round}");
+        // A read is repeated over a new connection, unseen.
+        assert!(named.load(&key("a"), NOW).await.unwrap().is_some(), "round {round}");
+    }
+    drop_table(&url, "closed").await;
+}
+
+async fn every_number_comes_back(url: String) {
+    let store = store(&url, "numbers").await;
+    for number in numbers() {
+        let mut new = create(&number.to_string());
+        new.expires_at = Timestamp::from_millis(number);
+        store.create(&new, Timestamp::from_millis(number)).await.unwrap();
+        let before = Timestamp::from_millis(number.saturating_sub(1));
+        let found = store.load(&new.key, before).await.unwrap();
+        if number == i64::MIN {
+            assert!(found.is_none());
+            continue;
+        }
+        let found = found.unwrap();
+        assert_eq!((found.expires_at, found.created_at), (new.expires_at, Some(new.expires_at)));
+        assert!(store.load(&new.key, new.expires_at).await.unwrap().is_none(), "{number}");
+    }
+    let versions = format!("UPDATE \"{}\" SET version = 9223372036854775807", fresh_table("numbers"));
+    sql(&url, &versions).await;
+    let all = store.list(&Filter::default(), None, NonZeroU32::MAX, Timestamp::MIN).await.unwrap();
+    assert!(all.into_iter().all(|entry| entry.record.unwrap().version == Version::new(i64::MAX)));
+    drop_table(&url, "numbers").await;
+}
+
+async fn numbers_sent_as_text_are_read(url: String) {
+    // A view with texts in place of numbers stands for a proxy that sends them so.
+    let store = store(&url, "text").await;
+    store.create(&create("a"), NOW).await.unwrap();
+    let table = fresh_table("text");
+    let script = format!(
+        "ALTER TABLE \"{table}\" RENAME TO \"{table}_t\"; \
+         CREATE VIEW \"{table}\" AS SELECT key, payload, expires_at, created_at::text AS created_at, \
+         version::text AS version, principal, destroyed_at FROM \"{table}_t\""
+    );
+    sql(&url, &script).await;
+    let fresh = PostgresStore::builder().url(&url).table(table.clone()).build().unwrap();
+    let found = fresh.load(&key("a"), NOW).await.unwrap().unwrap();
+    assert_eq!((found.created_at, found.version), (Some(NOW), Version::FIRST));
+    let script = format!(
+        "CREATE OR REPLACE VIEW \"{table}\" AS SELECT key, payload, expires_at, NULL::text AS created_at, \
+         version::text AS version, principal, destroyed_at FROM \"{table}_t\""
+    );
+    sql(&url, &script).await;
+    let error = fresh.load(&key("a"), NOW).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().contains("`created_at`"), "{error}");
+    sql(&url, &format!("DROP TABLE \"{table}_t\" CASCADE")).await;
+}
+
+/// A pool of connections as an application would have it, each in a state of its own.
+fn connection_pool(url: String, size: usize, set_up: String) -> Pool<AsyncPgConnection> {
+    let mut config = ManagerConfig::default();
+    config.recycling_method = RecyclingMethod::Fast;
+    config.custom_setup = Box::new(move |url| {
+        let (url, set_up) = (url.to_owned(), set_up.clone());
+        Box::pin(async move {
+            let mut connection = AsyncPgConnection::establish(&url).await?;
+            connection
+                .batch_execute(&set_up)
+                .await
+                .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+            Ok(connection)
+        })
+    });
+    let manager = AsyncDieselConnectionManager::new_with_config(url, config);
+    Pool::builder(manager).max_size(size).build().unwrap()
+}
+
+#[derive(diesel::QueryableByName)]
+struct Count {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    statements: i64,
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    plans: i64,
+}
+
+async fn each_operation_is_one_statement_prepared_once(url: String) {
+    let table = fresh_table("counted");
+    let pool = connection_pool(url.clone(), 1, "SET plan_cache_mode = force_generic_plan".to_owned());
+    let store = PostgresStore::builder().pool(pool.clone()).table(table.clone()).build().unwrap();
+    store.create_table().await.unwrap();
+    let prepared = || async {
+        use diesel_async::RunQueryDsl;
+        let mut connection = pool.get().await.unwrap();
+        let counted: Count = diesel::sql_query(format!(
+            "SELECT count(*) AS statements, COALESCE(sum(generic_plans + custom_plans), 0)::bigint AS plans \
+             FROM pg_prepared_statements WHERE statement LIKE '%\"{table}\"%' AND statement NOT LIKE '%pg_prepared%'"
+        ))
+        .get_result(&mut connection)
+        .await
+        .unwrap();
+        (counted.statements, counted.plans)
+    };
+    let kinds = all_operations(&store, 0).await;
+    let (statements, runs) = prepared().await;
+    assert_eq!((statements, runs), (kinds, kinds), "each kind is prepared, and runs once");
+    for round in 1..5 {
+        all_operations(&store, round).await;
+    }
+    assert_eq!(
+        prepared().await,
+        (statements, kinds * 5),
+        "nothing is prepared again, and each is one statement"
+    );
+    drop_table(&url, "counted").await;
+}
+
+/// Runs each kind of operation once, and gives their number.
+async fn all_operations(store: &PostgresStore, round: u32) -> i64 {
+    let id = |name: &str| format!("{name}{round}");
+    store.create(&create(&id("a")), NOW).await.unwrap();
+    assert!(store.load(&key(&id("a")), NOW).await.unwrap().is_some());
+    let update = Update {
+        key: key(&id("a")),
+        payload: Payload::from("[]"),
+        expires_at: LATER,
+        principal: None,
+        expected: Some(Version::FIRST),
+    };
+    assert_eq!(store.update(&update, NOW).await.unwrap(), Updated::Saved(Version::new(2)));
+    let touch = Touch { key: key(&id("a")), expires_at: LATER };
+    assert!(store.touch(&touch, NOW).await.unwrap());
+    let rotate = Rotate {
+        from: key(&id("a")),
+        to: key(&id("b")),
+        payload: None,
+        expires_at: LATER,
+        principal: None,
+        expected: None,
+        mode: DestroyMode::Soft,
+    };
+    assert_eq!(store.rotate(&rotate, NOW).await.unwrap(), Rotated::Rotated(Version::new(3)));
+    let destroy = Destroy { key: key(&id("b")), mode: DestroyMode::Soft };
+    assert!(store.destroy(&destroy, NOW).await.unwrap());
+    let ann = Principal::new("ann").unwrap();
+    store.destroy_principal(&ann, None, DestroyMode::Soft, NOW).await.unwrap();
+    store.list(&Filter::default(), None, NonZeroU32::MIN, NOW).await.unwrap();
+    store.count(&Filter::default(), NOW).await.unwrap();
+    store.purge_expired(NOW, NonZeroU32::MIN).await.unwrap();
+    let keys: Vec<_> = (0..10 + round).map(|number| key(&number.to_string())).collect();
+    store.load_many(&keys, NOW).await.unwrap();
+    let touches: Vec<Write> =
+        keys.into_iter().map(|key| Write::Touch(Touch { key, expires_at: LATER })).collect();
+    store.write_many(&touches, NOW).await.unwrap();
+    store.clear().await.unwrap();
+    13
+}
+
+async fn a_table_is_made_once_by_many(url: String) {
+    let table = fresh_table("many");
+    let stores: Vec<PostgresStore> = (0..16)
+        .map(|_| PostgresStore::builder().url(&url).table(table.clone()).pool_size(1).build().unwrap())
+        .collect();
+    let made = futures_util::future::join_all(stores.iter().map(PostgresStore::create_table)).await;
+    for outcome in made {
+        outcome.unwrap();
+    }
+    let findings = stores[0].diagnose().await.unwrap();
+    assert!(findings.iter().all(|finding| finding.severity == Severity::Note), "{findings:?}");
+    drop_table(&url, "many").await;
+}
+
+async fn the_doctor_finds_what_is_wrong(url: String) {
+    let table = fresh_table("doctor");
+    let store = PostgresStore::builder().url(&url).table(table.clone()).build().unwrap();
+    let worst = |findings: &[session_core::Finding], part: &str| {
+        findings.iter().find(|finding| finding.what.contains(part)).map(|finding| finding.severity)
+    };
+    assert_eq!(worst(&store.diagnose().await.unwrap(), "is missing"), Some(Severity::Fault));
+    store.create_table().await.unwrap();
+    let script = format!(
+        "ALTER TABLE \"{table}\" RESET (fillfactor); DROP INDEX \"{table}_principal\"; \
+         ALTER TABLE \"{table}\" DROP COLUMN created_at, ALTER COLUMN payload TYPE varchar(10); \
+         CREATE INDEX ON \"{table}\" (expires_at)"
+    );
+    sql(&url, &script).await;
+    let findings = store.diagnose().await.unwrap();
+    for (part, severity) in [
+        ("the column created_at is missing", Severity::Fault),
+        ("the column payload is character varying(10)", Severity::Fault),
+        ("filled to the brim", Severity::Warning),
+        ("no index on principal", Severity::Warning),
+        ("an index on expires_at", Severity::Warning),
+    ] {
+        assert_eq!(worst(&findings, part), Some(severity), "{part}: {findings:?}");
+    }
+    drop_table(&url, "doctor").await;
+}
+
+/// A session that moves from key to key all the time cannot slip away from the end of all its user's sessions.
+async fn a_principal_is_ended_through_rotations(url: String) {
+    let store = Arc::new(store(&url, "slip").await);
+    let ann = Principal::new("ann").unwrap();
+    for round in 0..20 {
+        store.create(&create(&format!("{round}-0")), NOW).await.unwrap();
+        let mover = tokio::spawn({
+            let (store, ann) = (Arc::clone(&store), ann.clone());
+            async move {
+                for step in 0.. {
+                    let rotate = Rotate {
+                        from: key(&format!("{round}-{step}")),
+                        to: key(&format!("{round}-{}", step + 1)),
+                        payload: None,
+                        expires_at: LATER,
+                        principal: Some(ann.clone()),
+                        expected: None,
+                        mode: if round % 2 == 0 { DestroyMode::Soft } else { DestroyMode::Hard },
+                    };
+                    match store.rotate(&rotate, NOW).await.unwrap() {
+                        Rotated::Rotated(_) => {}
+                        Rotated::Gone => return,
+                        other => panic!("{other:?}"),
+                    }
+                }
+            }
+        });
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let ended = store.destroy_principal(&ann, None, DestroyMode::Soft, NOW).await.unwrap();
+        assert!(ended >= 1, "round {round}");
+        let filter = Filter { principal: Some(ann.clone()) };
+        assert_eq!(store.count(&filter, NOW).await.unwrap(), 0, "round {round}");
+        mover.await.unwrap();
+    }
+    drop_table(&url, "slip").await;
+}
+
+/// A server of this test's own, with encryption, which demands it of everybody but the user `clear`.
+fn server(name: &str, options: &[&str]) -> Scratch {
+    let mut scratch = Scratch::new(name);
+    scratch.certificates();
+    scratch.give_to("postgres");
+    let binaries = binaries();
+    let data = scratch.path("data");
+    run(command_as("postgres", &binaries.join("initdb"))
+        .args(["-A", "trust", "-U", "postgres", "--no-sync", "-D"])
+        .arg(&data)
+        .current_dir("/"));
+    let port = scratch.port.to_string();
+    let dir = scratch.dir.display().to_string();
+    let mut command = command_as("postgres", &binaries.join("postgres"));
+    command.arg("-D").arg(&data).args(["-p", &port, "-k", &dir, "-c", "listen_addresses=127.0.0.1"]);
+    command.args(["-c", "fsync=off", "-c", "timezone=Pacific/Kiritimati", "-c", "ssl=on"]);
+    command.args([
+        "-c",
+        &format!("ssl_cert_file={dir}/server.pem"),
+        "-c",
+        &format!("ssl_key_file={dir}/server.key"),
+    ]);
+    for option in options {
+        command.args(["-c", option]);
+    }
+    scratch.start(command.current_dir("/"));
+    scratch
+}
+
+fn binaries() -> PathBuf {
+    let postgres = find("postgres", &BINARIES).unwrap();
+    postgres.parent().unwrap().to_owned()
+}
+
+/// Waits until the server takes connections; while it starts it refuses them.
+async fn ready(builder: impl Fn() -> PostgresBuilder) -> PostgresStore {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    loop {
+        let store = builder().build().unwrap();
+        match store.server_time().await {
+            Ok(_) => return store,
+            Err(error) => assert!(tokio::time::Instant::now() < deadline, "{error} {error:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn tls_is_verified() {
+    let server = server("pg-tls", &[]);
+    let url = |host: &str, query: &str| format!("postgres://postgres@{host}:{}/postgres{query}", server.port);
+    let encrypted = "SELECT ssl::int::bigint FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+    ready(|| PostgresStore::builder().url(url("localhost", "?sslmode=disable"))).await;
+
+    // By the URL alone, as libpq's users write it.
+    let ca = server.path("ca.pem");
+    let query = format!("?sslmode=verify-full&sslrootcert={}", ca.display());
+    let store = PostgresStore::connect(url("localhost", &query)).await.unwrap();
+    store.create_table().await.unwrap();
+    store.create(&create("a"), NOW).await.unwrap();
+    // What the server says of its connections, and not what the client believes.
+    let observer = raw(&url("localhost", "?sslmode=disable")).await;
+    let rows =
+        observer.query("SELECT 1 FROM pg_stat_ssl WHERE ssl AND pid <> pg_backend_pid()", &[]).await.unwrap();
+    assert!(!rows.is_empty(), "the store's connection is encrypted");
+    assert_eq!(observer.query_one(encrypted, &[]).await.unwrap().get::<_, i64>(0), 0);
+
+    let refused = |builder: PostgresBuilder| async move {
+        let error = builder.build().unwrap().server_time().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    };
+    // Another CA; the right CA and the wrong name; the system's CAs.
+    let verified = || PostgresStore::builder().tls(TlsMode::Verified);
+    refused(verified().url(url("localhost", "")).ca_certificate_file(server.path("other.pem"))).await;
+    refused(verified().url(url("127.0.0.1", "")).ca_certificate_file(&ca)).await;
+    refused(verified().url(url("localhost", ""))).await;
+    // Without verification the name does not matter.
+    let blind = PostgresStore::builder().url(url("127.0.0.1", "")).tls(TlsMode::Unverified).build().unwrap();
+    assert!(blind.load(&key("a"), NOW).await.unwrap().is_some());
+    // The text of the certificate, in place of a file.
+    let pem = std::fs::read(&ca).unwrap();
+    let store = verified().url(url("localhost", "")).ca_certificate_pem(pem).build().unwrap();
+    assert!(store.load(&key("a"), NOW).await.unwrap().is_some());
+}
+
+async fn the_writing_host_is_found() {
+    // A server that only reads stands for a standby.
+    let reading = server("pg-reading", &["default_transaction_read_only=on"]);
+    let writing = server("pg-writing", &[]);
+    let of = |port: u16| format!("postgres://postgres@127.0.0.1:{port}/postgres");
+    ready(|| PostgresStore::builder().url(of(reading.port))).await;
+    ready(|| PostgresStore::builder().url(of(writing.port))).await;
+    // A port where nobody listens, the standby, the one that writes.
+    let hosts = format!("127.0.0.1:1,127.0.0.1:{},127.0.0.1:{}", reading.port, writing.port);
+    let url = format!("postgres://postgres@{hosts}/postgres?target_session_attrs=read-write");
+    let store = PostgresStore::connect(url).await.unwrap();
+    store.create_table().await.unwrap();
+    store.create(&create("a"), NOW).await.unwrap();
+    let there = PostgresStore::connect(of(writing.port)).await.unwrap();
+    assert!(there.load(&key("a"), NOW).await.unwrap().is_some());
+}
+
+async fn pgbouncer_in_transaction_mode_works() {
+    let server = server("pg-bounced", &[]);
+    ready(|| PostgresStore::builder().url(format!("postgres://postgres@127.0.0.1:{}/postgres", server.port)))
+        .await;
+    let mut bouncer = Scratch::new("pgbouncer");
+    let ini = format!(
+        "[databases]\npostgres = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {}\n\
+         auth_type = any\npool_mode = transaction\ndefault_pool_size = 3\nmax_client_conn = 200\nunix_socket_dir =\n",
+        server.port, bouncer.port
+    );
+    // auth_type any takes the user of the database's entry.
+    std::fs::write(bouncer.path("ini"), ini.replace("port=", "user=postgres port=")).unwrap();
+    bouncer.give_to("postgres");
+    let program = find("pgbouncer", &["/usr/sbin"]).unwrap();
+    let mut command: Command = command_as("postgres", &program);
+    let ini = bouncer.path("ini");
+    bouncer.start(command.arg(ini).current_dir("/"));
+
+    let url = format!("postgres://postgres@127.0.0.1:{}/postgres", bouncer.port);
+    // Two stores stand for two processes that share the three connections of the server.
+    let table = TableName::new("bounced").unwrap();
+    let build = || {
+        PostgresStore::builder().url(&url).table(table.clone()).pgbouncer(true).pool_size(16).build().unwrap()
+    };
+    let stores = [Arc::new(build()), Arc::new(build())];
+    stores[0].create_table().await.unwrap();
+    let tasks = (0..16_u32).map(|number| {
+        let store = Arc::clone(&stores[usize::try_from(number % 2).unwrap()]);
+        tokio::spawn(async move {
+            let id = format!("b{number}");
+            store.create(&create(&id), NOW).await.unwrap();
+            for round in 1..20 {
+                let update = Update {
+                    key: key(&id),
+                    payload: Payload::from("[]"),
+                    expires_at: LATER,
+                    principal: None,
+                    expected: Some(Version::new(round)),
+                };
+                assert_eq!(
+                    store.update(&update, NOW).await.unwrap(),
+                    Updated::Saved(Version::new(round + 1))
+                );
+                assert!(store.load(&key(&id), NOW).await.unwrap().is_some());
+            }
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+    assert_eq!(stores[1].count(&Filter::default(), NOW).await.unwrap(), 16);
+}
