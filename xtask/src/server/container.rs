@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, anyhow, bail};
 
 use super::mssql::Login;
 use super::ready::{self, Probe};
@@ -186,8 +186,9 @@ impl Container {
                 _ => Ok(()),
             }
         };
-        ready::wait(&self.probe, &self.address, READY, &mut alive).map(drop).with_context(|| {
-            format!("the container {} did not start; the end of its log:\n{}", self.name, self.log_tail())
+        ready::wait(&self.probe, &self.address, READY, &mut alive).map(drop).map_err(|error| {
+            let (name, log) = (&self.name, self.log_tail());
+            anyhow!("the container {name} did not start: {error:#}; the end of its log:\n{log}")
         })
     }
 

@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, User};
 
@@ -113,13 +113,9 @@ impl Local {
             Err(error) => Err(error.to_string()),
         };
         let address = format!("127.0.0.1:{}", self.recipe.port);
-        let answer = ready::wait(&self.recipe.probe, &address, READY, &mut alive);
-        answer.map(drop).with_context(|| {
-            format!(
-                "{} did not start; the end of its log:\n{}",
-                self.recipe.program.display(),
-                self.log_tail()
-            )
+        ready::wait(&self.recipe.probe, &address, READY, &mut alive).map(drop).map_err(|error| {
+            let program = self.recipe.program.display();
+            anyhow!("{program} did not start: {error:#}; the end of its log:\n{}", self.log_tail())
         })
     }
 
