@@ -14,6 +14,9 @@ use crate::world::World;
 
 type Entry = Observed<Call, Answer>;
 
+/// The operations of a call, each with what it was told.
+type Told = Vec<(Op, Result<Answer, Error>)>;
+
 /// Writes down who asked for what, when, and what he was told.
 #[derive(Debug, Default)]
 pub(crate) struct History {
@@ -31,7 +34,7 @@ impl History {
     pub(crate) async fn call(&self, world: &World, store: &dyn Store, call: Call) -> Result<(), Error> {
         let called = self.clock.fetch_add(1, Ordering::SeqCst);
         let mut open = Open { history: self, world, call: &call, called, closed: false };
-        let outcome: Result<Vec<(Op, Result<Answer, Error>)>, Error> = match &call.op {
+        let outcome: Result<Told, Error> = match &call.op {
             Op::LoadMany { keys } => world
                 .load_many(store, keys, call.now)
                 .await

@@ -37,13 +37,14 @@ pub(crate) enum Explanation {
     Undecided,
 }
 
+/// Every answer that is right for a call in a state, with the state that it leads to.
+type Spec<'a, C, A, S> = dyn Fn(&S, &C) -> Vec<(A, S)> + 'a;
+
 /// Looks for an order that explains the history.
-///
-/// `apply` gives every answer that is right for a call in a state, with the state that it leads to.
 pub(crate) fn explain<C, A: PartialEq, S: Clone + Eq + Hash>(
     history: &[Observed<C, A>],
     initial: S,
-    apply: &dyn Fn(&S, &C) -> Vec<(A, S)>,
+    apply: &Spec<'_, C, A, S>,
 ) -> Explanation {
     assert!(history.len() <= MAX, "a history has at most {MAX} operations");
     let mut search = Search { history, apply, tried: HashSet::new(), order: Vec::new(), longest: Vec::new() };
@@ -58,7 +59,7 @@ pub(crate) fn explain<C, A: PartialEq, S: Clone + Eq + Hash>(
 
 struct Search<'a, C, A, S> {
     history: &'a [Observed<C, A>],
-    apply: &'a dyn Fn(&S, &C) -> Vec<(A, S)>,
+    apply: &'a Spec<'a, C, A, S>,
     tried: HashSet<(u128, S)>,
     order: Vec<usize>,
     longest: Vec<usize>,

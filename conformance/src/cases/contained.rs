@@ -95,7 +95,11 @@ async fn a_listing_goes_on_past_a_corrupt_row(ctx: Ctx) -> Verdict {
         let mut expected = keys.clone();
         expected.sort();
         ensure_eq!(readable, expected, "the readable sessions of a walk in pages of {page}");
-        ensure_eq!(unreadable, [corrupt.clone()], "the corrupt ones of a walk in pages of {page}");
+        ensure_eq!(
+            unreadable,
+            std::slice::from_ref(&corrupt),
+            "the corrupt ones of a walk in pages of {page}"
+        );
     }
     Ok(())
 }

@@ -86,8 +86,8 @@ async fn a_walk_beside_changes_meets_what_stays_once(ctx: Ctx) -> Verdict {
     let staying = sorted(staying);
     let done = Arc::new(AtomicBool::new(false));
     let mut changers = JoinSet::new();
-    for changer in 0..2 {
-        let (fixture, done, staying) = (handles[changer].clone(), Arc::clone(&done), staying.clone());
+    for (changer, fixture) in handles.iter().take(2).cloned().enumerate() {
+        let (done, staying) = (Arc::clone(&done), staying.clone());
         changers.spawn(async move {
             let mut turn = 0;
             while !done.load(Ordering::SeqCst) {
@@ -366,8 +366,8 @@ async fn all_but_this_one_is_one_step(ctx: Ctx) -> Verdict {
             keys.push(handles[0].create_for(Some("ann"), &id, "p", 100).await?);
         }
         let mut callers = JoinSet::new();
-        for number in 0..4 {
-            let (fixture, ann, keep) = (handles[number].clone(), ann.clone(), keys[0].clone());
+        for fixture in handles.clone() {
+            let (ann, keep) = (ann.clone(), keys[0].clone());
             callers.spawn(async move {
                 persist(|| fixture.store.destroy_principal(&ann, Some(&keep), mode, fixture.now(0))).await
             });
@@ -378,11 +378,7 @@ async fn all_but_this_one_is_one_step(ctx: Ctx) -> Verdict {
         }
         ensure_eq!(ended, 5, "the sessions that four ends of all but one say they took, of 6");
         handles[1].expect_live(&keys[0], "p", 0, "the one that all excepted").await?;
-        ensure_eq!(
-            handles[2].walk(&of("ann")?, 10, 0).await?,
-            [keys[0].clone()],
-            "the sessions that are left"
-        );
+        ensure_eq!(handles[2].walk(&of("ann")?, 10, 0).await?, keys[..1], "the sessions that are left");
         ensure!(
             handles[0].destroy(&keys[0], DestroyMode::Hard, 0).await?,
             "a live session cannot be destroyed"
