@@ -65,6 +65,7 @@ fn mysql_arguments() -> Vec<String> {
     vec![format!("--default-time-zone={}", mysql::TIME_ZONE), "--max-connections=300".to_owned()]
 }
 
+/// An engine that does not do as it should is a reason to look further, unless the user asked for an image.
 pub(super) fn open(kind: Kind, other_image: Option<&str>) -> Result<Found> {
     let (engine, version) = match engine() {
         Ok(engine) => engine,
@@ -92,8 +93,11 @@ pub(super) fn open(kind: Kind, other_image: Option<&str>) -> Result<Found> {
         Kind::Mssql => (mssql::url(port, &login, "true"), Probe::Tds(Some(login))),
     };
     let origin = format!("a container of {name} ({version})");
-    let container = Container::run(kind, engine, name, image, port, probe, &password)?;
-    Server::started(url, origin, container).map(Ok)
+    match Container::run(kind, engine, name, image, port, probe, &password) {
+        Ok(container) => Server::started(url, origin, container).map(Ok),
+        Err(error) if other_image.is_none() => Ok(Err(format!("no container ({error:#})"))),
+        Err(error) => Err(error),
+    }
 }
 
 /// The first engine that is installed and answers, and what it calls itself.
