@@ -91,8 +91,11 @@ async fn no_conflict_reaches_a_caller_of_the_handle(ctx: Ctx) -> Verdict {
     for _ in 0..3 {
         let store = ctx.open(&namespace).await?;
         let has_principals = store.capabilities().principals;
-        let builder = SessionStore::builder(store).gathering(Gathering::OFF).deadline(PATIENCE);
-        stores.push(builder.principal(move |_| has_principals.then(|| "ann".to_owned())).build()?);
+        let mut builder = SessionStore::builder(store).gathering(Gathering::OFF).deadline(PATIENCE);
+        if has_principals {
+            builder = builder.principal(|_| Some("ann".to_owned()));
+        }
+        stores.push(builder.build()?);
     }
     let can = stores[0].capabilities();
     let mut ids = Vec::new();
