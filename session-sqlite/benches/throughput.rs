@@ -65,19 +65,22 @@ async fn measure(path: &Path) -> Result<(), Box<dyn std::error::Error>> {
     }
 
     let bare = Arc::new(Mutex::new(Connection::open(path)?));
-    for callers in [1, CALLERS] {
-        let [mut prepared, mut adaptive, mut on_callers, mut on_threads] = [const { Vec::new() }; 4];
-        for _ in 0..ROUNDS {
-            prepared.push(bare_rate(&bare, &keys, callers).await);
-            adaptive.push(rate(&grouped, &keys, callers, Operation::Load).await);
-            on_callers.push(rate(&inline, &keys, callers, Operation::Load).await);
-            on_threads.push(rate(&threads, &keys, callers, Operation::Load).await);
-        }
-        println!("loads, {callers} caller(s): a bare prepared SELECT {:.0}/s", median(&prepared));
-        for (way, rates) in [("by default", adaptive), ("on callers", on_callers), ("on threads", on_threads)]
-        {
-            println!("  {way}: {:.0}/s, {:.2} of the bare SELECT", median(&rates), ratio(&rates, &prepared));
-        }
+    single_loads(
+        &bare,
+        &[("by default", &grouped), ("on the caller", &inline), ("on threads", &threads)],
+        &keys,
+    )
+    .await?;
+    let [mut prepared, mut adaptive, mut on_callers, mut on_threads] = [const { Vec::new() }; 4];
+    for _ in 0..ROUNDS {
+        prepared.push(bare_rate(&bare, &keys, CALLERS).await);
+        adaptive.push(rate(&grouped, &keys, CALLERS, Operation::Load).await);
+        on_callers.push(rate(&inline, &keys, CALLERS, Operation::Load).await);
+        on_threads.push(rate(&threads, &keys, CALLERS, Operation::Load).await);
+    }
+    println!("loads, {CALLERS} callers: a bare prepared SELECT behind one lock {:.0}/s", median(&prepared));
+    for (way, rates) in [("by default", adaptive), ("on callers", on_callers), ("on threads", on_threads)] {
+        println!("  {way}: {:.0}/s, {:.2} of it", median(&rates), ratio(&rates, &prepared));
     }
     Ok(())
 }
@@ -143,6 +146,46 @@ async fn rate(store: &SqliteStore, keys: &Arc<Vec<SessionKey>>, callers: usize, 
         task.await.unwrap();
     }
     per_second(&done, began)
+}
+
+/// One caller's loads in a task of the runtime, in turns of a hundred: each turn takes about a millisecond, and the
+/// median turn met nothing else.
+async fn single_loads(
+    bare: &Arc<Mutex<Connection>>,
+    stores: &[(&str, &SqliteStore)],
+    keys: &Arc<Vec<SessionKey>>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let (bare, keys) = (Arc::clone(bare), Arc::clone(keys));
+    let ways: Vec<_> = stores.iter().map(|(way, store)| ((*way).to_owned(), (*store).clone())).collect();
+    tokio::spawn(async move {
+        let mut random = Random::new(0);
+        let mut prepared = Vec::new();
+        let mut turns = vec![Vec::new(); ways.len()];
+        for _ in 0..1000 {
+            // Other sessions each time: the second way would find the first one's in the processor's cache.
+            let mut draw = || -> Vec<_> { (0..100).map(|_| &keys[random.below(keys.len())]).collect() };
+            let drawn = draw();
+            let began = Instant::now();
+            for key in drawn {
+                drop(bare_load(&bare, key).await);
+            }
+            prepared.push(100.0 / began.elapsed().as_secs_f64());
+            for ((_, store), turns) in ways.iter().zip(&mut turns) {
+                let drawn = draw();
+                let began = Instant::now();
+                for key in drawn {
+                    drop(store.load(key, Timestamp::from_millis(NOW)).await.unwrap().unwrap());
+                }
+                turns.push(100.0 / began.elapsed().as_secs_f64());
+            }
+        }
+        println!("loads, 1 caller: a bare prepared SELECT {:.0}/s", median(&prepared));
+        for ((way, _), rates) in ways.iter().zip(&turns) {
+            println!("  {way}: {:.0}/s, {:.2} of it", median(rates), ratio(rates, &prepared));
+        }
+    })
+    .await?;
+    Ok(())
 }
 
 /// The same loads with rusqlite alone, on the caller.

@@ -1,8 +1,8 @@
 //! Reading, in parallel with the writer.
 //!
-//! A load runs on its caller where it can: with 100,000 sessions of 1 KiB in the page cache, on 2 cores, one caller
-//! loads 118,000 a second that way, as many as a bare prepared `SELECT` in the same place, and 15,000 through a
-//! thread; 64 callers 117,000 and 50,000. What may take long (a listing, a count, a cold page, a lock) runs on threads,
+//! A load runs on its caller where it can: with 100,000 sessions of 1 KiB in the system's cache, on 2 cores, one
+//! caller loads 118,000 a second that way, as many as with a bare prepared `SELECT` in the same place, and 15,000 to
+//! 46,000 through a thread; 64 callers 117,000 and 50,000. What may take long (a listing, a count, a cold page, a lock) runs on threads,
 //! so that it does not hold up a worker of the caller's runtime.
 
 use std::collections::hash_map::DefaultHasher;
