@@ -519,26 +519,26 @@ impl Store for SmallStore {
         let _connection = self.connect().await?;
         let filter = Filter { principal: Some(principal.clone()) };
         let except = except.map(|except| self.bytes(except)).transpose()?;
-        let mut theirs: Vec<Vec<u8>> = {
-            let rows = self.rows.lock().unwrap();
+        let select = |rows: &BTreeMap<Vec<u8>, Row>| -> Vec<Vec<u8>> {
             let passes = |key: &[u8], row: &Row| {
                 self.passes(row, &filter)
                     && (Some(key) != except.as_deref() || self.is(Fault::TheExceptedOneIsTaken))
             };
             rows.iter().filter(|(key, row)| passes(key, row)).map(|(key, _)| key.clone()).collect()
         };
-        if self.is(Fault::OneOfAPrincipalIsForgotten) {
-            theirs.pop();
-        }
         if self.is(Fault::APrincipalIsCountedBeforeItsEnd) {
-            let count = theirs.len();
+            let theirs = select(&self.rows.lock().unwrap());
             yield_now().await;
             let mut rows = self.rows.lock().unwrap();
             theirs.iter().for_each(|key| _ = self.end(&mut rows, key, mode, now, On::DestroyPrincipal));
-            return Ok(u64::try_from(count).unwrap());
+            return Ok(u64::try_from(theirs.len()).unwrap());
         }
         let ended = {
             let mut rows = self.rows.lock().unwrap();
+            let mut theirs = select(&rows);
+            if self.is(Fault::OneOfAPrincipalIsForgotten) {
+                theirs.pop();
+            }
             theirs.iter().filter(|key| self.end(&mut rows, key, mode, now, On::DestroyPrincipal)).count()
         };
         yield_now().await;
