@@ -25,9 +25,10 @@ pub(crate) fn build(options: &Options) -> Programs {
         let needed = options.backends.iter().any(|&backend| subject.is_on(backend));
         if needed && !programs.contains_key(&subject.program) {
             let made = match subject.program {
-                Program::Ours => cargo("ours", Some(&drivers(options))),
-                Program::PeersSqlx => cargo("peers-sqlx", None),
-                Program::PeersRusqlite => cargo("peers-rusqlite", None),
+                // It follows the manifests of this workspace, and its lock file with it.
+                Program::Ours => cargo("ours", &[]),
+                Program::PeersSqlx => cargo("peers-sqlx", &["--locked"]),
+                Program::PeersRusqlite => cargo("peers-rusqlite", &["--locked"]),
                 Program::Node => node(),
             };
             let made = made.map_err(|error| format!("{error:#}"));
@@ -38,13 +39,6 @@ pub(crate) fn build(options: &Options) -> Programs {
         }
     }
     programs
-}
-
-fn drivers(options: &Options) -> String {
-    let mut drivers: Vec<_> = options.backends.iter().map(|backend| backend.driver()).collect();
-    drivers.sort_unstable();
-    drivers.dedup();
-    drivers.join(",")
 }
 
 fn names(options: &Options, program: Program) -> String {
@@ -70,16 +64,12 @@ pub(crate) fn data_folder() -> Result<(PathBuf, Guard)> {
     Ok((folder, guard))
 }
 
-fn cargo(name: &str, features: Option<&str>) -> Result<Vec<PathBuf>> {
+fn cargo(name: &str, arguments: &[&str]) -> Result<Vec<PathBuf>> {
     let mut cargo = workspace::cargo();
     let manifest = workspace::root().join("bench").join(name).join("Cargo.toml");
     cargo.args(["build", "--release", "--manifest-path"]).arg(manifest);
     cargo.arg("--target-dir").arg(target());
-    match features {
-        // Ours follows the manifests of this workspace, and its lock file with it.
-        Some(features) => cargo.args(["--no-default-features", "--features", features]),
-        None => cargo.arg("--locked"),
-    };
+    cargo.args(arguments);
     run(&mut cargo)?;
     Ok(vec![target().join("release").join(name)])
 }
