@@ -79,6 +79,9 @@ pub(crate) fn run(parser: lexopt::Parser) -> Result<ExitCode> {
         }
     };
     let (started, start) = (SystemTime::now(), Instant::now());
+    if options.sources.install {
+        build::prepare(&options.backends)?;
+    }
     let programs = build::build(&options.backends, options.named.is_empty())?;
     if options.list {
         return list(&options, &programs);

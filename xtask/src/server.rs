@@ -20,6 +20,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::{process, terminal};
+pub(crate) use install::install;
 
 /// How long a server may take until it answers. A first start makes the system tables; SQL Server's takes longest.
 const READY: Duration = Duration::from_secs(120);
@@ -199,7 +200,7 @@ fn local(kind: Kind, sources: &Sources) -> Result<Found> {
         start = match install::packages(kind) {
             Some(packages) => {
                 terminal::detail(&format!("{}: {why}: installing", kind.name()));
-                install::install(packages)?;
+                install(packages)?;
                 match kind {
                     Kind::Postgres => postgres::open()?,
                     Kind::Mariadb => mysql::open_mariadb()?,

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::Backend;
-use crate::server::Kind;
+use crate::server::{self, Kind};
 use crate::workspace::{self, Metadata, Package};
 use crate::{cleanup, process, terminal};
 
@@ -32,6 +33,17 @@ pub(super) type Programs = BTreeMap<Backend, Result<Program, String>>;
 struct Target<'a> {
     package: &'a Package,
     name: &'static str,
+}
+
+/// Installs what compiling needs beyond a C compiler, without which not even this program would be here: OpenSSL's
+/// headers, for the mock of SQL Server in session-mssql's tests.
+pub(super) fn prepare(backends: &[Backend]) -> Result<()> {
+    let mut ask = Command::new("pkg-config");
+    let found = process::answer(ask.args(["--exists", "openssl"]), Duration::from_secs(20));
+    if backends.contains(&Backend::Server(Kind::Mssql)) && !found.is_ok_and(|found| found.status.success()) {
+        server::install(&["libssl-dev", "pkg-config"])?;
+    }
+    Ok(())
 }
 
 /// Compiles. With `everything` the whole workspace with all features, so that nothing is compiled twice on a machine that

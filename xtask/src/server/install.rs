@@ -1,4 +1,4 @@
-//! Servers from the operating system's packages, on Debian and Ubuntu, when asked.
+//! What the operating system's packages hold, on Debian and Ubuntu, when asked.
 
 use std::fs;
 use std::io::Write;
@@ -27,7 +27,7 @@ pub(super) fn packages(kind: Kind) -> Option<&'static [&'static str]> {
 }
 
 /// Installs packages, without starting the services in them: only the programs are wanted.
-pub(super) fn install(packages: &[&str]) -> Result<()> {
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
     let apt = process::find("apt-get", &[])
         .context("--install works on Debian and Ubuntu, and there is no apt-get here")?;
     let _quiet = keep_services_from_starting()?;
