@@ -3,7 +3,7 @@
 use conformance::Guarantee::{self, G1, G2, G3, G4, G5, G6, G7, G8, G9, G10, G11, G12, G13, G14, G15};
 use session_core::{Capabilities, KeyFormat};
 
-use crate::store::Form;
+use crate::backend::Form;
 
 /// Where a fault strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,9 @@
     reason = "a poisoned lock, or more rows than a number can hold, is a broken test"
 )]
 
+mod backend;
 mod faults;
+mod parts;
 mod store;
 
 use std::process::ExitCode;
@@ -17,8 +19,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use session_core::KeyFormat;
 use tokio::runtime::{Handle, Runtime};
 
+use backend::{Form, Small};
 use faults::Fault;
-use store::{Form, Small};
 
 /// Enough for every fault; more find the same.
 const CASES: u32 = 16;
