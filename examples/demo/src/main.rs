@@ -18,7 +18,7 @@ A web application that keeps its sessions with session-store.
 Usage: cargo demo [--database URL] [--port PORT]
 
   --database URL  sqlite:PATH or a path, postgres://…, mysql://…, or a SQL Server connection string
-                  [default: demo.db, a SQLite file]
+                  [default: demo.db, a SQLite file]; for any but SQLite start it as `cargo demo-all`
   --port PORT     the port on 127.0.0.1; 0 takes a free one [default: 3000]";
 
 #[tokio::main]
