@@ -7,6 +7,7 @@ use session_core::{Error, KeyFormat, Payload, Principal, Record, Result, Session
 pub(crate) enum Value<'a> {
     Null,
     Signed(i64),
+    #[cfg_attr(not(feature = "mysql"), allow(dead_code, reason = "Postgres has no such type"))]
     Unsigned(u64),
     /// Text and bytes alike: MySQL tells them apart by collation only.
     Bytes(&'a [u8]),

@@ -73,13 +73,14 @@ pub(super) async fn write(
             kinds.add(place, write);
         }
     }
-    let returning = store.flavor().await? == Flavor::Mariadb;
+    let server = store.server().await?;
     let chunks = kinds.chunks();
     let tasks = chunks.iter().map(|(kind, places)| async move {
         let writes: Vec<&Write> = places.iter().map(|&place| &writes[place]).collect();
         let done = match kind {
+            _ if !server.takes(writes.iter().map(|write| write.payload_len()).sum()) => None,
             Kind::Create => creates(store, &writes, now).await,
-            _ if !returning => None,
+            _ if server.flavor == Flavor::Mysql => None,
             Kind::Update => Some(updates(store, &writes, now).await),
             Kind::Touch => Some(touches(store, &writes, now).await),
             Kind::End => Some(destroys(store, &writes, DestroyMode::Soft, now).await),

@@ -167,7 +167,7 @@ impl MysqlBuilder {
             table: self.table,
             format: self.key_format,
             limit_subquery: self.limit_subquery,
-            flavor: OnceCell::new(),
+            server: OnceCell::new(),
         })
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn names(table: &TableName) -> [Bind<'_>; 2] {
 pub(super) async fn diagnose(store: &MysqlStore) -> Result<Vec<Finding>> {
     let names = names(&store.table);
     let connections = &store.connections;
-    let mariadb = store.flavor().await? == Flavor::Mariadb;
+    let mariadb = store.server().await?.flavor == Flavor::Mariadb;
 
     let mut findings = Vec::new();
     for row in connections.read(&statements::server(mariadb), &[], server).await? {

@@ -241,7 +241,7 @@ pub(super) const LAST_VERSION: &str = "SELECT CAST(LAST_INSERT_ID() AS SIGNED)";
 pub(super) const SERVER_TIME: &str =
     "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6)) DIV 1000";
 
-pub(super) const SERVER_VERSION: &str = "SELECT VERSION()";
+pub(super) const WHICH_SERVER: &str = "SELECT VERSION(), @@max_allowed_packet";
 
 /// For each new connection of our own. Messages in English, as diesel-async drops the error's number.
 pub(super) const SET_UP: [&str; 2] = [

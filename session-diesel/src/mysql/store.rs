@@ -5,9 +5,9 @@ use std::num::NonZeroU32;
 
 use async_trait::async_trait;
 use session_core::{
-    Capabilities, Create, Created, Destroy, DestroyMode, Error, Filter, Finding, Gathering, KeyFormat,
-    Listed, Operation, Payload, Principal, Record, Result, Rotate, Rotated, SessionKey, Store, TableName,
-    Timestamp, Touch, Update, Updated, Version, Write, Written,
+    Capabilities, Create, Created, Destroy, DestroyMode, Error, ErrorKind, Filter, Finding, Gathering,
+    KeyFormat, Listed, Operation, Payload, Principal, Record, Result, Rotate, Rotated, SessionKey, Store,
+    TableName, Timestamp, Touch, Update, Updated, Version, Write, Written,
 };
 use tokio::sync::OnceCell;
 
@@ -36,7 +36,15 @@ pub struct MysqlStore {
     pub(super) table: TableName,
     pub(super) format: KeyFormat,
     pub(super) limit_subquery: bool,
-    pub(super) flavor: OnceCell<Flavor>,
+    pub(super) server: OnceCell<Server>,
+}
+
+/// What matters of the server for each operation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Server {
+    pub(super) flavor: Flavor,
+    /// The most bytes that it takes in one packet. One that is larger makes it close the connection.
+    largest_packet: usize,
 }
 
 /// Which of the two answers.
@@ -44,6 +52,14 @@ pub struct MysqlStore {
 pub(super) enum Flavor {
     Mariadb,
     Mysql,
+}
+
+impl Server {
+    /// True if payloads of so many bytes together fit into one packet, with what goes beside them.
+    pub(super) fn takes(&self, bytes: usize) -> bool {
+        const BESIDE: usize = 128 << 10;
+        bytes < self.largest_packet.saturating_sub(BESIDE)
+    }
 }
 
 /// Where a session that a write did not find stands.
@@ -67,7 +83,7 @@ impl MysqlStore {
     /// Nothing is left behind.
     pub async fn connect(url: impl Into<String>) -> Result<MysqlStore> {
         let store = MysqlStore::builder().url(url).build()?;
-        store.flavor().await.map_err(|error| error.with_operation(Operation::Connect))?;
+        store.server().await.map_err(|error| error.with_operation(Operation::Connect))?;
         Ok(store)
     }
 
@@ -109,19 +125,43 @@ impl MysqlStore {
         .with_backend(BACKEND))
     }
 
-    /// Asks the server once which of the two it is.
-    pub(super) async fn flavor(&self) -> Result<Flavor> {
+    /// Asks the server once.
+    pub(super) async fn server(&self) -> Result<Server> {
         let ask = || async {
-            let versions = self
-                .connections
-                .read(statements::SERVER_VERSION, &[], |row| {
-                    columns(row, |[version]| convert::text("version", version).map(str::to_owned))
+            let read = |row: &MysqlRow| {
+                columns(row, |[version, packet]| {
+                    let version = convert::text("version", version)?;
+                    let mariadb = version.contains("MariaDB");
+                    Ok(Server {
+                        flavor: if mariadb { Flavor::Mariadb } else { Flavor::Mysql },
+                        largest_packet: usize::try_from(convert::bigint("max_allowed_packet", packet)?)
+                            .unwrap_or(usize::MAX),
+                    })
                 })
-                .await?;
-            let version = versions.into_iter().next().transpose()?.unwrap_or_default();
-            Ok(if version.contains("MariaDB") { Flavor::Mariadb } else { Flavor::Mysql })
+            };
+            let servers = self.connections.read(statements::WHICH_SERVER, &[], read).await?;
+            servers
+                .into_iter()
+                .next()
+                .unwrap_or_else(|| Err(Error::corrupt("the server did not say what it is")))
         };
-        self.flavor.get_or_try_init(ask).await.copied()
+        self.server.get_or_try_init(ask).await.copied()
+    }
+
+    async fn flavor(&self) -> Result<Flavor> {
+        self.server().await.map(|server| server.flavor)
+    }
+
+    /// Refuses what the server would answer by closing the connection.
+    async fn check_size(&self, payload: &Payload) -> Result<()> {
+        if self.server().await?.takes(payload.len()) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::TooLarge,
+            "the payload does not fit into one packet; raise max_allowed_packet on the server, or store less",
+        )
+        .with_backend(BACKEND))
     }
 
     /// After a write that found no row. It changed nothing, so its outcome may be that of any later instant.
@@ -253,6 +293,7 @@ impl Store for MysqlStore {
 
     async fn create(&self, create: &Create, now: Timestamp) -> Result<Created> {
         self.check(&create.key)?;
+        self.check_size(&create.payload).await?;
         match self.connections.execute(&self.statements.create, &create_row(create, now)).await {
             Ok(_) => Ok(Created::Created),
             Err(error) if error.code() == Some(DUPLICATE) => Ok(Created::KeyTaken),
@@ -269,6 +310,7 @@ impl Store for MysqlStore {
 
     async fn update(&self, update: &Update, now: Timestamp) -> Result<Updated> {
         self.check(&update.key)?;
+        self.check_size(&update.payload).await?;
         loop {
             if let Some(version) = self.try_update(update, now).await? {
                 return Ok(Updated::Saved(version));
@@ -310,6 +352,9 @@ impl Store for MysqlStore {
                 "a session cannot be rotated to the key that it has; draw a new id",
             )
             .with_backend(BACKEND));
+        }
+        if let Some(payload) = &rotate.payload {
+            self.check_size(payload).await?;
         }
         loop {
             let tried = match rotate.mode {

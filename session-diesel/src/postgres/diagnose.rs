@@ -94,7 +94,8 @@ fn judge_server(server: &Server, findings: &mut Vec<Finding>) {
             "set default_transaction_isolation to 'read committed' for this user",
         ));
     }
-    if !["C", "POSIX"].contains(&server.messages.as_str()) && !server.messages.starts_with("en") {
+    let language = server.messages.split(['.', '_']).next().unwrap_or_default();
+    if !["", "C", "POSIX", "en"].contains(&language) {
         findings.push(Finding::warning(
             format!("the server's messages are in {}, so that errors cannot be told apart", server.messages),
             "set lc_messages to 'C' for this user",

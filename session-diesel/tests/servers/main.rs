@@ -1,6 +1,8 @@
 //! What only a real server shows, beside the conformance suite: its errors, its prepared statements, its encryption,
 //! poolers before it. A test whose server is not there is shown as ignored, with the reason.
 
+#![expect(clippy::unwrap_used, reason = "a test that finds what it does not expect has failed")]
+
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(feature = "postgres")]

@@ -84,7 +84,7 @@ fn assert_error(error: &Error, kind: ErrorKind, code: &str, indeterminate: bool)
 }
 
 /// A pool of connections as an application would have it, each in a state of its own.
-fn connection_pool(url: &str, set_up: &str) -> Pool<AsyncMysqlConnection> {
+fn connection_pool(url: &str, size: usize, set_up: &str) -> Pool<AsyncMysqlConnection> {
     let mut config = ManagerConfig::default();
     config.recycling_method = RecyclingMethod::Fast;
     let set_up = set_up.to_owned();
@@ -99,7 +99,7 @@ fn connection_pool(url: &str, set_up: &str) -> Pool<AsyncMysqlConnection> {
             Ok(connection)
         })
     });
-    Pool::builder(AsyncDieselConnectionManager::new_with_config(url, config)).max_size(1).build().unwrap()
+    Pool::builder(AsyncDieselConnectionManager::new_with_config(url, config)).max_size(size).build().unwrap()
 }
 
 async fn errors_say_what_to_do(url: String) {
@@ -115,7 +115,7 @@ async fn errors_say_what_to_do(url: String) {
     assert_error(&store.load(&key("a"), NOW).await.unwrap_err(), ErrorKind::Backend, "1054", false);
     sql(&url, &format!("ALTER TABLE `{name}` RENAME COLUMN versio TO version")).await;
 
-    let hurried = connection_pool(&url, "SET innodb_lock_wait_timeout = 1");
+    let hurried = connection_pool(&url, 1, "SET innodb_lock_wait_timeout = 1");
     let hurried = MysqlStore::builder().pool(hurried).table(name.clone()).build().unwrap();
     let mut holder = raw(&url).await;
     holder.query_drop("BEGIN").await.unwrap();
@@ -184,31 +184,31 @@ async fn a_payload_over_the_packet_is_too_large(url: String) {
 }
 
 async fn a_closed_connection_is_replaced(url: String) {
-    let user = format!("u{}", std::process::id());
-    let database: String = raw(&url).await.query_first("SELECT DATABASE()").await.unwrap().unwrap();
-    sql(&url, &format!("CREATE USER '{user}'@'%' IDENTIFIED BY 'x'")).await;
-    sql(&url, &format!("GRANT ALL ON `{database}`.* TO '{user}'@'%'")).await;
-    let (_, host) = url.rsplit_once('@').unwrap();
-    let store = store(&format!("mysql://{user}:x@{host}"), "closed").await;
+    let pool = connection_pool(&url, 4, "SET autocommit = 1");
+    let store = MysqlStore::builder().pool(pool.clone()).table(fresh_table("closed")).build().unwrap();
+    store.create_table().await.unwrap();
     store.create(&create("a"), NOW).await.unwrap();
     for round in 0..5 {
         let a = key("a");
         let loads = (0..4).map(|_| store.load(&a, NOW));
         assert!(futures_util::future::join_all(loads).await.into_iter().all(|load| load.unwrap().is_some()));
-        // The store's connections are those of its user.
+        // All of the pool's connections at once, to learn their numbers.
+        let mut connections = Vec::new();
+        for _ in 0..pool.status().size {
+            connections.push(pool.get().await.unwrap());
+        }
+        let mut ids = Vec::new();
+        for connection in &mut connections {
+            ids.extend(numbers_of(connection, "SELECT CONNECTION_ID()").await);
+        }
+        drop(connections);
         let mut killer = raw(&url).await;
-        let ids: Vec<u64> = killer
-            .exec("SELECT ID FROM information_schema.PROCESSLIST WHERE USER = ?", (&user,))
-            .await
-            .unwrap();
-        assert!(!ids.is_empty(), "round {round}");
         for id in ids {
-            killer.query_drop(format!("KILL {id}")).await.ok();
+            killer.query_drop(format!("KILL {id}")).await.unwrap();
         }
         assert!(store.load(&key("a"), NOW).await.unwrap().is_some(), "round {round}");
     }
     drop_table(&url, "closed").await;
-    sql(&url, &format!("DROP USER '{user}'@'%'")).await;
 }
 
 async fn every_number_comes_back(url: String) {
@@ -258,33 +258,27 @@ async fn numbers_sent_as_text_are_read(url: String) {
     sql(&url, &format!("DROP TABLE `{table}_t`")).await;
 }
 
+/// The first column of a query.
+async fn numbers_of(connection: &mut AsyncMysqlConnection, query: &str) -> Vec<i64> {
+    use diesel::row::{Field, Row};
+    use diesel_async::AsyncConnectionCore;
+    use futures_util::TryStreamExt;
+    let rows = connection.load(diesel::sql_query(query)).await.unwrap();
+    let number = |bytes: &[u8]| i64::from_le_bytes(bytes.try_into().unwrap());
+    rows.map_ok(|row| number(row.get(0).unwrap().value().unwrap().as_bytes())).try_collect().await.unwrap()
+}
+
 async fn each_operation_is_one_statement_prepared_once(url: String) {
     let table = fresh_table("counted");
-    let pool = connection_pool(&url, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED");
+    let pool = connection_pool(&url, 1, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED");
     let store = MysqlStore::builder().pool(pool.clone()).table(table.clone()).build().unwrap();
     store.create_table().await.unwrap();
     // The session's own counters, over the one connection of the pool.
     let counters = || async {
-        use diesel_async::AsyncConnectionCore;
-        use futures_util::TryStreamExt;
         let mut connection = pool.get().await.unwrap();
-        let query = diesel::sql_query(
-            "SELECT CAST(VARIABLE_VALUE AS CHAR) AS v FROM information_schema.SESSION_STATUS \
-             WHERE VARIABLE_NAME IN ('COM_STMT_PREPARE', 'COM_STMT_EXECUTE') ORDER BY VARIABLE_NAME",
-        );
-        let rows: Vec<i64> = connection
-            .load(query)
-            .await
-            .unwrap()
-            .map_ok(|row| {
-                use diesel::row::{Field, Row};
-                let field = row.get(0).unwrap();
-                let value = field.value().unwrap();
-                std::str::from_utf8(value.as_bytes()).unwrap().parse::<i64>().unwrap()
-            })
-            .try_collect()
-            .await
-            .unwrap();
+        let query = "SELECT CAST(VARIABLE_VALUE AS SIGNED) FROM information_schema.SESSION_STATUS \
+             WHERE VARIABLE_NAME IN ('COM_STMT_PREPARE', 'COM_STMT_EXECUTE') ORDER BY VARIABLE_NAME";
+        let rows = numbers_of(&mut connection, query).await;
         let [executed, prepared] = rows[..] else { panic!("two counters") };
         (prepared, executed)
     };
@@ -422,7 +416,7 @@ async fn a_table_is_made_once_by_many(url: String) {
 
 async fn the_doctor_finds_what_is_wrong(url: String) {
     let table = fresh_table("doctor");
-    let lax = connection_pool(&url, "SET SESSION sql_mode = ''");
+    let lax = connection_pool(&url, 1, "SET SESSION sql_mode = ''");
     let store = MysqlStore::builder().pool(lax).table(table.clone()).build().unwrap();
     let worst = |findings: &[session_core::Finding], part: &str| {
         findings.iter().find(|finding| finding.what.contains(part)).map(|finding| finding.severity)
