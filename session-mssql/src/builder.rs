@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use deadpool::managed::QueueMode;
 use session_core::{Error, KeyFormat, Result, TableName};
 use tiberius::Config;
 
@@ -116,7 +117,8 @@ impl Connecting {
                 return Ok(pool.clone());
             }
         };
-        let mut pool = Pool::builder(Manager::new(config));
+        // The connection that was used last has its statements and tables at hand.
+        let mut pool = Pool::builder(Manager::new(config)).queue_mode(QueueMode::Lifo);
         if let Some(connections) = self.pool_size {
             if connections == 0 {
                 return Err(invalid("a pool of no connections serves nobody; give it at least one"));

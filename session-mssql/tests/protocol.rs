@@ -1,6 +1,8 @@
 //! Connections, on a test server that speaks the protocol: logins, redirections, TLS, time-outs, calls that are dropped,
 //! and servers that go away.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use std::time::Duration;
