@@ -39,7 +39,12 @@ pub(super) fn lint_each(metadata: &Metadata) -> Result<Counts> {
 }
 
 fn clippy(which: &[String]) -> Result<Counts> {
-    check(workspace::cargo().args(["clippy", "--quiet"]).args(which).args(["--", "--deny=warnings"]))
+    check(
+        workspace::cargo()
+            .args(["clippy", "--quiet", "--keep-going"])
+            .args(which)
+            .args(["--", "--deny=warnings"]),
+    )
 }
 
 pub(super) fn docs(metadata: &Metadata) -> Result<Counts> {
