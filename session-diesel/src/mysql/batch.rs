@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use futures_util::future::join_all;
 use session_core::{
-    Create, Created, Destroy, DestroyMode, Error, Record, Result, SessionKey, Store, Timestamp, Touch,
-    Updated, Version, Write, Written,
+    Created, Destroy, DestroyMode, Error, Record, Result, SessionKey, Store, Timestamp, Touch, Updated,
+    Version, Write, Written,
 };
 
 use super::error::DUPLICATE;
@@ -87,7 +87,7 @@ pub(super) async fn write(
             Kind::Remove => Some(destroys(store, &writes, DestroyMode::Hard, now).await),
         };
         match done {
-            Some(Ok(outcomes)) => outcomes.into_iter().map(Ok).collect(),
+            Some(Ok(outcomes)) => outcomes,
             // It may have been done: it is not tried again.
             Some(Err(error)) if error.is_indeterminate() => {
                 writes.iter().map(|_| Err(copy(&error))).collect::<Vec<_>>()
@@ -104,6 +104,8 @@ pub(super) async fn write(
     let lost = || Error::new(session_core::ErrorKind::Backend, "a write of a batch has no outcome");
     Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Err(lost()))).collect())
 }
+
+type Outcomes = Vec<Result<Written>>;
 
 #[derive(Clone, Copy)]
 enum Kind {
@@ -138,45 +140,43 @@ impl Kinds {
 
     fn chunks(&self) -> Vec<(Kind, &[usize])> {
         let kinds = [
-            (Kind::Create, &self.creates),
             (Kind::Update, &self.updates),
             (Kind::Touch, &self.touches),
             (Kind::End, &self.ends),
             (Kind::Remove, &self.removals),
         ];
-        kinds
+        let mut chunks: Vec<(Kind, &[usize])> = kinds
             .into_iter()
             .flat_map(|(kind, places)| places.chunks(MAX_ROWS).map(move |places| (kind, places)))
-            .collect()
+            .collect();
+        // An insert of values cannot be padded: it is cut into powers of two, each with a fate of its own.
+        let mut creates = self.creates.as_slice();
+        while !creates.is_empty() {
+            let (chunk, rest) = creates.split_at(MAX_ROWS.min(1 << creates.len().ilog2()));
+            chunks.push((Kind::Create, chunk));
+            creates = rest;
+        }
+        chunks
     }
 }
 
 /// `None` if a key is taken: then nothing was done, and each is tried on its own.
-async fn creates(store: &MysqlStore, writes: &[&Write], now: Timestamp) -> Option<Result<Vec<Written>>> {
-    let mut rest: Vec<&Create> = writes
-        .iter()
-        .filter_map(|write| match write {
-            Write::Create(create) => Some(create),
-            _ => None,
-        })
-        .collect();
-    let count = rest.len();
-    // An insert cannot be padded: it is cut into powers of two.
-    while !rest.is_empty() {
-        let size = 1 << rest.len().ilog2();
-        let part: Vec<&Create> = rest.drain(..size).collect();
-        let values: Vec<Bind<'_>> = part.iter().flat_map(|create| create_row(create, now)).collect();
-        let (_, many) = store.statements.many(size);
-        match store.connections.execute(&many.create, &values).await {
-            Ok(_) => {}
-            Err(error) if error.code() == Some(DUPLICATE) => return None,
-            Err(error) => return Some(Err(error)),
+async fn creates(store: &MysqlStore, writes: &[&Write], now: Timestamp) -> Option<Result<Outcomes>> {
+    let mut values = Vec::with_capacity(writes.len() * 5);
+    for write in writes {
+        if let Write::Create(create) = write {
+            values.extend(create_row(create, now));
         }
     }
-    Some(Ok(vec![Written::Created(Created::Created); count]))
+    let (_, many) = store.statements.many(writes.len());
+    match store.connections.execute(&many.create, &values).await {
+        Ok(_) => Some(Ok(writes.iter().map(|_| Ok(Written::Created(Created::Created))).collect())),
+        Err(error) if error.code() == Some(DUPLICATE) => None,
+        Err(error) => Some(Err(error)),
+    }
 }
 
-async fn updates(store: &MysqlStore, writes: &[&Write], now: Timestamp) -> Result<Vec<Written>> {
+async fn updates(store: &MysqlStore, writes: &[&Write], now: Timestamp) -> Result<Outcomes> {
     let (size, many) = store.statements.many(writes.len());
     let mut values = Vec::with_capacity(size * 5 + 1);
     for write in writes {
@@ -205,16 +205,16 @@ async fn updates(store: &MysqlStore, writes: &[&Write], now: Timestamp) -> Resul
     let mut outcomes = Vec::with_capacity(writes.len());
     for write in writes {
         let Write::Update(update) = write else { continue };
-        outcomes.push(Written::Updated(match updated.get(&update.key) {
-            Some(version) => Updated::Saved(*version),
+        outcomes.push(match updated.get(&update.key) {
+            Some(version) => Ok(Written::Updated(Updated::Saved(*version))),
             // Rare: it changed nothing, and is tried on its own, which tells stale from gone.
-            None => store.update(update, now).await?,
-        }));
+            None => store.update(update, now).await.map(Written::Updated),
+        });
     }
     Ok(outcomes)
 }
 
-async fn touches(store: &MysqlStore, writes: &[&Write], now: Timestamp) -> Result<Vec<Written>> {
+async fn touches(store: &MysqlStore, writes: &[&Write], now: Timestamp) -> Result<Outcomes> {
     let (size, many) = store.statements.many(writes.len());
     let mut values = Vec::with_capacity(size * 2 + 1);
     for write in writes {
@@ -227,7 +227,7 @@ async fn touches(store: &MysqlStore, writes: &[&Write], now: Timestamp) -> Resul
     }
     values.push(Bind::Bigint(now.as_millis()));
     let touched = versions(store, &many.touch, &values, false).await?;
-    Ok(writes.iter().map(|write| Written::Touched(touched.contains_key(write.key()))).collect())
+    Ok(writes.iter().map(|write| Ok(Written::Touched(touched.contains_key(write.key())))).collect())
 }
 
 async fn destroys(
@@ -235,7 +235,7 @@ async fn destroys(
     writes: &[&Write],
     mode: DestroyMode,
     now: Timestamp,
-) -> Result<Vec<Written>> {
+) -> Result<Outcomes> {
     let (size, many) = store.statements.many(writes.len());
     let now = Bind::Bigint(now.as_millis());
     let mut values = Vec::with_capacity(size + 2);
@@ -249,7 +249,7 @@ async fn destroys(
         DestroyMode::Hard => &many.remove,
     };
     let ended = versions(store, statement, &values, false).await?;
-    Ok(writes.iter().map(|write| Written::Destroyed(ended.contains_key(write.key()))).collect())
+    Ok(writes.iter().map(|write| Ok(Written::Destroyed(ended.contains_key(write.key())))).collect())
 }
 
 /// The keys that a statement answers with, and the versions where it gives them.
