@@ -3,12 +3,13 @@
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use deadpool::managed::{self, Metrics, Object, RecycleError, RecycleResult};
 use futures_util::TryStreamExt as _;
+use futures_util::future::BoxFuture;
 use futures_util::io::{AsyncRead, AsyncWrite};
 use session_core::{Error, Result};
 use tiberius::{Client, Config, QueryItem, Row, SqlBrowser as _, ToSql};
@@ -28,44 +29,108 @@ pub type Pool = managed::Pool<Manager>;
 /// once.
 const MAX_REDIRECTS: usize = 3;
 
+/// How long an opening that nobody waits for is kept for the next caller.
+const OPENING_KEPT: Duration = Duration::from_secs(5);
+
 /// Opens connections for a [`Pool`].
 ///
 /// It resolves named instances (`host\instance`) through the SQL Browser, and follows the address that Azure's
 /// gateway answers a login with. A pooled connection that the server has closed is found without a round trip and
-/// replaced.
+/// replaced. A connection whose opening takes longer than its caller waits is not begun anew: the next caller goes on
+/// with it. So a deadline shorter than a login on a busy server delays calls, but does not keep them out for ever.
 pub struct Manager {
     config: Config,
+    /// What callers began to open and did not wait for.
+    unfinished: Mutex<Vec<Opening>>,
 }
 
 impl Manager {
     /// Opens connections as this configuration says.
     pub fn new(config: Config) -> Manager {
-        Manager { config }
+        Manager { config, unfinished: Mutex::default() }
     }
 
-    async fn open(&self) -> tiberius::Result<Connection> {
-        let mut config = self.config.clone();
-        let mut stream = TcpStream::connect_named(&config).await?;
-        for _ in 0..=MAX_REDIRECTS {
-            stream.set_nodelay(true)?;
-            let socket = Arc::new(stream);
-            // On the heap, as tiberius's future is larger than a good part of a thread's stack.
-            match Box::pin(Client::connect(config.clone(), Socket(Arc::clone(&socket)))).await {
-                Err(tiberius::error::Error::Routing { host, port }) => {
-                    // Azure names the host with an instance that is of no use to anybody outside.
-                    let host = host.split('\\').next().unwrap_or_default();
-                    config.host(host);
-                    config.port(port);
-                    // Not `connect_named`: it would ask that host's SQL Browser for an instance that was found before.
-                    stream = TcpStream::connect((host, port)).await?;
-                }
-                client => return Ok(Connection { client: client?, socket }),
-            }
-        }
-        Err(tiberius::error::Error::Protocol(
-            "the server sent the login on to another address too often".into(),
-        ))
+    /// An opening that another caller left, unless it is so old that its server may be gone.
+    fn left_opening(&self) -> Option<Opening> {
+        let mut unfinished = self.unfinished.lock().unwrap_or_else(PoisonError::into_inner);
+        unfinished.retain(Opening::is_young);
+        unfinished.pop()
     }
+
+    fn new_opening(&self) -> Opening {
+        Opening { since: Instant::now(), future: Box::pin(open(self.config.clone())) }
+    }
+}
+
+/// A connection that is being opened.
+struct Opening {
+    since: Instant,
+    /// On the heap, as tiberius's future is larger than a good part of a thread's stack.
+    future: BoxFuture<'static, tiberius::Result<Connection>>,
+}
+
+impl Opening {
+    fn is_young(&self) -> bool {
+        self.since.elapsed() < OPENING_KEPT
+    }
+}
+
+/// An opening in the hands of a caller, which goes back to the manager if the caller leaves.
+struct Opener<'a> {
+    manager: &'a Manager,
+    opening: Option<Opening>,
+    /// This caller began it.
+    is_new: bool,
+}
+
+impl Future for Opener<'_> {
+    type Output = tiberius::Result<Connection>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let manager = self.manager;
+        if self.opening.is_none() {
+            self.opening = manager.left_opening();
+            self.is_new = self.opening.is_none();
+        }
+        loop {
+            let opening = self.opening.get_or_insert_with(|| manager.new_opening());
+            let connection = ready!(opening.future.as_mut().poll(cx));
+            self.opening = None;
+            // What failed meanwhile tells nothing of the server as it is now.
+            if connection.is_ok() || self.is_new {
+                return Poll::Ready(connection);
+            }
+            self.is_new = true;
+        }
+    }
+}
+
+impl Drop for Opener<'_> {
+    fn drop(&mut self) {
+        if let Some(opening) = self.opening.take() {
+            self.manager.unfinished.lock().unwrap_or_else(PoisonError::into_inner).push(opening);
+        }
+    }
+}
+
+async fn open(mut config: Config) -> tiberius::Result<Connection> {
+    let mut stream = TcpStream::connect_named(&config).await?;
+    for _ in 0..=MAX_REDIRECTS {
+        stream.set_nodelay(true)?;
+        let socket = Arc::new(stream);
+        match Box::pin(Client::connect(config.clone(), Socket(Arc::clone(&socket)))).await {
+            Err(tiberius::error::Error::Routing { host, port }) => {
+                // Azure names the host with an instance that is of no use to anybody outside.
+                let host = host.split('\\').next().unwrap_or_default();
+                config.host(host);
+                config.port(port);
+                // Not `connect_named`: it would ask that host's SQL Browser for an instance that was found before.
+                stream = TcpStream::connect((host, port)).await?;
+            }
+            client => return Ok(Connection { client: client?, socket }),
+        }
+    }
+    Err(tiberius::error::Error::Protocol("the server sent the login on to another address too often".into()))
 }
 
 impl managed::Manager for Manager {
@@ -73,7 +138,7 @@ impl managed::Manager for Manager {
     type Error = tiberius::error::Error;
 
     async fn create(&self) -> Result<Connection, tiberius::error::Error> {
-        Box::pin(self.open()).await
+        Opener { manager: self, opening: None, is_new: false }.await
     }
 
     async fn recycle(

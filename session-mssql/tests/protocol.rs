@@ -199,6 +199,23 @@ async fn a_connection_that_the_server_closed_while_idle_is_replaced_before_anyth
 }
 
 #[tokio::test]
+async fn a_login_that_takes_longer_than_its_callers_wait_is_gone_on_with() {
+    let mock = Mock::start().await;
+    mock.answer("COUNT_BIG(", number(6)).await;
+    let slow = QueryResponse::new(Vec::new(), Vec::new()).with_delay(Duration::from_millis(500));
+    mock.answer(mssql_mock_tds::LOGIN_DELAY_KEY, slow).await;
+    let store = builder(&mock).build().unwrap();
+    let deadline = Duration::from_millis(100);
+    let mut calls = 1;
+    while tokio::time::timeout(deadline, count(&store)).await.is_err() {
+        calls += 1;
+        assert!(calls < 40, "no call ever gets through");
+    }
+    assert!(calls > 1);
+    assert_eq!(mock.connections().await, 1);
+}
+
+#[tokio::test]
 async fn connecting_is_tried_exactly_as_often_as_asked() {
     let refusing = support::Refusing::start().await;
     let url = format!("Server=tcp:127.0.0.1,{};User=u;Password=p;Encrypt=DANGER_PLAINTEXT", refusing.port());
