@@ -7,6 +7,8 @@ use deadpool::managed::{Hook, HookError, Manager, Object, Pool, PoolError};
 use diesel_async::SimpleAsyncConnection;
 use diesel_async::pooled_connection::AsyncDieselConnectionManager;
 
+use crate::statements::SIGN_OF_LIFE;
+
 type Diesel<C> = AsyncDieselConnectionManager<C>;
 
 /// A connection on loan from a pool.
@@ -55,7 +57,7 @@ where
             if metrics.last_used() < IDLE {
                 return Ok(());
             }
-            connection.batch_execute("SELECT 1").await.map_err(|_| HookError::message("closed while idle"))
+            connection.batch_execute(SIGN_OF_LIFE).await.map_err(|_| HookError::message("closed while idle"))
         })
     })
 }

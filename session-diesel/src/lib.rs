@@ -13,6 +13,7 @@ mod convert;
 mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod statements;
 mod tls;
 
 #[cfg(feature = "mysql")]

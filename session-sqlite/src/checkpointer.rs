@@ -16,6 +16,7 @@ use session_core::Result;
 use crate::connection::{Connector, PAGE, Role};
 use crate::layout::Answer;
 use crate::queue::Queue;
+use crate::statements::{CHECKPOINT, RESTART_LOG};
 use crate::writer::spawn;
 
 /// What the writer and the checkpointer know of the log.
@@ -51,7 +52,7 @@ impl Log {
     pub(crate) fn begin_anew_if_due(&self, db: &Connection, busy_timeout: Duration) {
         if self.over_limit.swap(false, Ordering::Relaxed) {
             // If a reader stays in the log for longer, a backup for one, the next checkpoint asks again.
-            drop(db.busy_timeout(PATIENCE).map(|()| checkpoint(db, "RESTART")));
+            drop(db.busy_timeout(PATIENCE).map(|()| checkpoint(db, RESTART_LOG)));
             drop(db.busy_timeout(busy_timeout));
         }
     }
@@ -97,7 +98,7 @@ fn run(connector: &Connector, log: &Log) {
         let pages = db
             .take()
             .map_or_else(|| connector.open(Role::Checkpointer), Ok)
-            .and_then(|open| checkpoint(db.insert(open), "PASSIVE"));
+            .and_then(|open| checkpoint(db.insert(open), CHECKPOINT));
         match pages {
             Ok(pages) if pages > limit => log.over_limit.store(true, Ordering::Relaxed),
             Ok(_) => {}
@@ -110,6 +111,6 @@ fn run(connector: &Connector, log: &Log) {
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Returns how many pages the log has.
-fn checkpoint(db: &Connection, mode: &str) -> Answer<i64> {
-    Ok(db.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(1))?)
+fn checkpoint(db: &Connection, statement: &str) -> Answer<i64> {
+    Ok(db.query_row(statement, [], |row| row.get(1))?)
 }

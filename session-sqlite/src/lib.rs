@@ -39,6 +39,7 @@ mod pace;
 mod queue;
 mod readers;
 mod rules;
+mod statements;
 mod store;
 mod turns;
 mod typeorm;

@@ -23,6 +23,7 @@ use crate::connection::{Connector, Role};
 use crate::error::{Failure, classify, leaves_commit_in_doubt};
 use crate::layout::Answer;
 use crate::queue::Queue;
+use crate::statements::BEGIN;
 use crate::turns::{Turn, Turns};
 
 /// The handle of the writing thread.
@@ -382,9 +383,6 @@ const LOOK_AROUND: Duration = Duration::from_millis(100);
 
 /// A group ends once it fills this much of the log, so that nobody waits long for large neighbours.
 const MOST_BYTES: u64 = 32 << 20;
-
-/// Takes the lock at once: a transaction that began with reading could fail when it comes to writing.
-const BEGIN: &str = "BEGIN IMMEDIATE";
 
 impl Entry {
     fn answer(self) {

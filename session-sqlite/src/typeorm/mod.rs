@@ -76,7 +76,7 @@ impl ConnectTypeorm {
 
     /// True unless the table is there and lacks the column that marks a destroyed session.
     pub(crate) fn has_tombstones(&self, db: &Connection, table: &TableName) -> Answer<bool> {
-        let mut columns = db.prepare("SELECT name FROM pragma_table_info(?1)")?;
+        let mut columns = db.prepare(crate::statements::COLUMNS)?;
         let columns: Vec<String> =
             columns.query_map([table.table()], |row| row.get(0))?.collect::<std::result::Result<_, _>>()?;
         Ok(columns.is_empty() || columns.iter().any(|name| name.eq_ignore_ascii_case(&self.destroyed_at)))

@@ -12,7 +12,8 @@ use super::{Counts, source};
 const CRATES: &[&str] = &[".", "session-core", "session-sqlite", "session-diesel", "session-mssql"];
 
 /// Files whose subject is SQL: the statements, the table's definition, and what the doctor asks the catalogue and advises.
-const HOMES: &[&str] = &["statement", "ddl", "layout", "diagnose"];
+/// What is asked of a foreign table stands in a file of that table's name.
+const HOMES: &[&str] = &["statement", "ddl", "layout", "diagnose", "connect_mssql_v2"];
 
 /// Words that begin a statement or a clause if they are written in capitals.
 const OPENINGS: &[&str] = &[
