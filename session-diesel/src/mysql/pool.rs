@@ -76,6 +76,39 @@ impl Connections {
         self.settle(connection, outcome).map_err(Fault::into_error)
     }
 
+    /// Runs a statement again and again in one transaction, until the other counts nothing, and gives the number of
+    /// rows that it changed in all. Nothing of it is seen before the end.
+    pub(super) async fn execute_until_none(
+        &self,
+        sql: &str,
+        values: &[Bind<'_>],
+        counting: &str,
+        counted: &[Bind<'_>],
+    ) -> Result<u64> {
+        let mut connection = self.checkout().await?;
+        let outcome = async {
+            connection.batch_execute("BEGIN").await?;
+            let mut changed = 0;
+            let left = |row: &MysqlRow| columns(row, |[count]| convert::bigint("count", count));
+            loop {
+                changed += execute(&mut connection, sql, values).await?;
+                let left = rows(&mut connection, counting, counted, left).await?;
+                if left.into_iter().all(|left| left.unwrap_or(0) == 0) {
+                    break;
+                }
+            }
+            connection.batch_execute("COMMIT").await?;
+            Ok(changed)
+        }
+        .await;
+        // An error leaves the transaction open: closing the connection ends it.
+        if outcome.is_err() {
+            drop(connection);
+            return outcome.map_err(|error| self.fault(error).into_error());
+        }
+        self.settle(connection, outcome).map_err(Fault::into_error)
+    }
+
     /// Runs a statement without values that is not to be prepared.
     pub(super) async fn script(&self, sql: &str) -> Result<()> {
         let mut connection = self.checkout().await?;
@@ -98,17 +131,21 @@ impl Connections {
                 connection.give_back();
                 return Ok(value);
             }
-            Err(error) => error::of_query(error, &self.ddl),
+            Err(error) => self.fault(error),
         };
         match fault.connection {
             Connection::Sound => connection.give_back(),
-            Connection::Unfit => drop(connection),
-            Connection::Lost => {
-                drop(connection);
-                forget_idle(&self.pool);
-            }
+            Connection::Unfit | Connection::Lost => drop(connection),
         }
         Err(fault)
+    }
+
+    fn fault(&self, error: diesel::result::Error) -> Fault {
+        let fault = error::of_query(error, &self.ddl);
+        if fault.connection == Connection::Lost {
+            forget_idle(&self.pool);
+        }
+        fault
     }
 }
 

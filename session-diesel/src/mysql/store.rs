@@ -25,11 +25,10 @@ pub(super) const BACKEND: &str = "mysql";
 ///
 /// Each operation is one statement and one round trip, prepared once for each connection, but for these:
 /// an update or rotation that fails takes a second round trip, to tell [`Stale`](Updated::Stale) from
-/// [`Gone`](Updated::Gone); ending a principal's sessions takes a second one, to see that none was rotated away
+/// [`Gone`](Updated::Gone); ending a principal's sessions is a transaction of four, to see that none was rotated away
 /// meanwhile; and on MySQL, which has no RETURNING, an update without an expected version reads the new one.
 ///
-/// No transaction is ever open between two messages, so that dropping a future leaves the operation done wholly or not
-/// at all; its connection is then closed. Times are whole numbers of milliseconds: no time zone has any influence.
+/// Dropping a future closes its connection and leaves the operation done wholly or not at all. Times are whole numbers of milliseconds: no time zone has any influence.
 pub struct MysqlStore {
     pub(super) connections: Connections,
     pub(super) statements: Statements,
@@ -391,25 +390,14 @@ impl Store for MysqlStore {
         // No key is empty.
         let except = Bind::Bytes(except.map_or(&[], SessionKey::as_bytes));
         let now = Bind::Bigint(now.as_millis());
-        let mut total = 0;
-        loop {
-            total += match mode {
-                DestroyMode::Soft => {
-                    let values = [now, whose, now, except];
-                    self.connections.execute(&self.statements.destroy_principal, &values).await?
-                }
-                DestroyMode::Hard => {
-                    let values = [whose, now, except];
-                    self.connections.execute(&self.statements.remove_principal, &values).await?
-                }
-            };
-            // A session that was rotated away while this waited for its row lives on under a key that may have been
-            // passed already.
-            let statement = &self.statements.count_principal_except;
-            if self.count_rows(statement, &[now, whose, except]).await? == 0 {
-                return Ok(total);
-            }
-        }
+        let (statement, values): (&str, &[Bind<'_>]) = match mode {
+            DestroyMode::Soft => (&self.statements.destroy_principal, &[now, whose, now, except]),
+            DestroyMode::Hard => (&self.statements.remove_principal, &[whose, now, except]),
+        };
+        // A session that was rotated away while the statement waited for its row lives on under a key that may have
+        // been passed already.
+        let left = &self.statements.count_principal_except;
+        self.connections.execute_until_none(statement, values, left, &[now, whose, except]).await
     }
 
     async fn purge_expired(&self, now: Timestamp, limit: NonZeroU32) -> Result<u64> {

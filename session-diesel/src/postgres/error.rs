@@ -32,6 +32,9 @@ pub(super) enum Connection {
     Lost,
 }
 
+/// A division by zero: how a statement of ours says that it is to be sent again.
+pub(super) const LOOK_AGAIN: &str = "22012";
+
 /// Classifies what an operation came back with. `ddl` is what would make the table.
 pub(super) fn of_query(error: DieselError, ddl: &str) -> Fault {
     match error {
@@ -242,6 +245,7 @@ fn sqlstate(kind: &DatabaseErrorKind, message: &str) -> Option<&'static str> {
     }
     const BEGINNINGS: &[(&str, &str)] = &[
         ("deadlock detected", "40P01"),
+        ("division by zero", LOOK_AGAIN),
         ("could not serialize access", "40001"),
         ("canceling statement due to lock timeout", "55P03"),
         ("canceling statement due to conflict with recovery", "40001"),

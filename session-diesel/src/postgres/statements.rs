@@ -30,7 +30,7 @@ pub(super) struct Statements {
     pub(super) rotate: String,
     /// As `rotate`, and the old row goes.
     pub(super) rotate_removing: String,
-    /// principal, now, keys to spare. Gives how many there were, and how many it ended.
+    /// principal, now, keys to spare. Gives how many it ended, or fails with `LOOK_AGAIN`.
     pub(super) destroy_principal: String,
     /// As `destroy_principal`, and the rows go.
     pub(super) remove_principal: String,
@@ -185,8 +185,9 @@ fn rotate(t: &str, mode: DestroyMode) -> String {
     )
 }
 
-/// `theirs` counts what the statement's snapshot shows, `locked` what is left of it once every lock is held. If they
-/// differ, a session was rotated away meanwhile, and its new row is in no snapshot of this statement: look again.
+/// `theirs` counts what the statement's snapshot shows, `ended` what is left of it once every lock is held. If they
+/// differ, a session may have been rotated away meanwhile, and its new row is in no snapshot of this statement: it
+/// then divides by zero, so that nothing is done, and is to be sent again.
 fn destroy_principal(t: &str, mode: DestroyMode) -> String {
     let theirs = "principal = $1 AND destroyed_at IS NULL AND expires_at > $2 AND key <> ALL($3)";
     let end = match mode {
@@ -201,7 +202,8 @@ fn destroy_principal(t: &str, mode: DestroyMode) -> String {
         "WITH theirs AS (SELECT count(*) AS rows FROM {t} WHERE {theirs}), \
          locked AS (SELECT key FROM {t} WHERE {theirs} ORDER BY key FOR UPDATE), \
          ended AS ({end}) \
-         SELECT (SELECT rows FROM theirs), (SELECT count(*) FROM ended)"
+         SELECT e.rows / (CASE WHEN e.rows = theirs.rows THEN 1 ELSE 0 END) \
+         FROM theirs, (SELECT count(*) AS rows FROM ended) AS e"
     )
 }
 

@@ -11,6 +11,7 @@ use session_core::{
 };
 
 use super::builder::PostgresBuilder;
+use super::error::LOOK_AGAIN;
 use super::pool::Connections;
 use super::query::{Bind, PgRow, columns};
 use super::statements::{self, Statements};
@@ -244,15 +245,18 @@ impl Store for PostgresStore {
         };
         let values =
             [Bind::Text(principal.as_str()), Bind::Bigint(now.as_millis()), Bind::keys(self.format, except)];
-        let mut total = 0;
         loop {
-            let rows = self.connections.write(statement, &values, counts).await?;
-            let (found, ended) = rows.into_iter().next().transpose()?.unwrap_or_default();
-            total += ended;
-            // A session that was rotated away while this waited for its row lives on under a key that this
-            // statement could not see.
-            if ended >= found {
-                return Ok(total);
+            match self.connections.write(statement, &values, count).await {
+                Ok(rows) => {
+                    return rows
+                        .into_iter()
+                        .next()
+                        .transpose()
+                        .map(|ended| convert::count(ended.unwrap_or(0)));
+                }
+                // A session was rotated away while this waited for its row. Nothing was done.
+                Err(error) if error.code() == Some(LOOK_AGAIN) => {}
+                Err(error) => return Err(error),
             }
         }
     }
@@ -304,10 +308,7 @@ impl Store for PostgresStore {
                 &self.statements.count_principal
             }
         };
-        let rows = self
-            .connections
-            .read(statement, &values, |row| columns(row, |[count]| convert::bigint("count", count)))
-            .await?;
+        let rows = self.connections.read(statement, &values, count).await?;
         rows.into_iter().next().transpose().map(|count| convert::count(count.unwrap_or(0)))
     }
 
@@ -380,11 +381,6 @@ fn versions(row: &PgRow) -> Result<(Version, Option<Version>)> {
     })
 }
 
-fn counts(row: &PgRow) -> Result<(u64, u64)> {
-    columns(row, |[found, ended]| {
-        Ok((
-            convert::count(convert::bigint("count", found)?),
-            convert::count(convert::bigint("count", ended)?),
-        ))
-    })
+fn count(row: &PgRow) -> Result<i64> {
+    columns(row, |[count]| convert::bigint("count", count))
 }
