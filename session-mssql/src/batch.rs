@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use session_core::{
-    Create, Created, Destroy, DestroyMode, Error, KeyFormat, Record, Result, SessionKey, Store as _,
-    Timestamp, Touch, Update, Updated, Version, Write, Written,
+    Create, Created, Destroy, DestroyMode, Error, ErrorKind, KeyFormat, Record, Result, SessionKey,
+    Store as _, Timestamp, Touch, Update, Updated, Version, Write, Written,
 };
 use tiberius::{ColumnData, Row, ToSql};
 use tracing::warn;
@@ -158,13 +158,22 @@ impl MssqlStore {
     }
 
     pub(crate) async fn write_batch(&self, writes: &[Write], now: Timestamp) -> Result<Vec<Result<Written>>> {
-        let mut outcomes: Vec<Option<Result<Written>>> = writes.iter().map(|_| None).collect();
+        let checked = writes.iter().map(|write| check_key(self.key_format(), write.key()).err().map(Err));
+        let mut outcomes: Vec<Option<Result<Written>>> = checked.collect();
+        let mut begun = false;
         for kind in Kind::ALL {
-            let mut ours: Vec<(usize, &Write)> =
-                (0..).zip(writes).filter(|(_, write)| Kind::of(write) == kind).collect();
+            let mut ours: Vec<(usize, &Write)> = (0..)
+                .zip(writes)
+                .zip(&outcomes)
+                .filter(|((_, write), outcome)| outcome.is_none() && Kind::of(write) == kind)
+                .map(|(write, _)| write)
+                .collect();
             if ours.len() > 1 {
-                ours = self.write_kind(kind, ours, now, &mut outcomes).await?;
+                let left = self.write_kind(kind, ours, now, &mut outcomes).await;
+                // What was done of another kind stays done.
+                ours = left.map_err(|error| if begun { indeterminate(error) } else { error })?;
             }
+            begun |= !ours.is_empty() || outcomes.iter().flatten().any(Result::is_ok);
             // A single write, and what the statement for many could not decide or refused as a whole.
             for (place, write) in ours {
                 let outcome = self.write_one(write, now).await;
@@ -188,7 +197,7 @@ impl MssqlStore {
         let sets = match self.database().run(kind.statement(self.statements()), &rows.params()).await {
             Ok(sets) => sets,
             // One of them may be what the database does not take, or they were in the way of others.
-            Err(error) if !error.is_indeterminate() => {
+            Err(error) if !error.is_indeterminate() && error.kind() != ErrorKind::Unavailable => {
                 warn!(writes = writes.len(), %error, "a batch of writes was refused, each is tried on its own");
                 return Ok(writes);
             }

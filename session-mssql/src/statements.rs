@@ -2,8 +2,8 @@
 //!
 //! Each is one batch and one round trip, and arrives as one call of `sp_executesql` with all values bound. They are
 //! written for SQL Server 2016 and later, at compatibility level 130 or higher, and are correct under its default
-//! isolation (READ COMMITTED with locks) and under READ_COMMITTED_SNAPSHOT: each decides and writes in one statement
-//! that names the table once, which reads the rows that it changes with update locks in both.
+//! isolation (READ COMMITTED with locks) and under READ_COMMITTED_SNAPSHOT: under both, an UPDATE or DELETE that names
+//! its table once looks at the rows that it changes under update locks, and a rotation asks for them by UPDLOCK.
 //!
 //! # Babelfish
 //! The same texts run on Babelfish for PostgreSQL, which ignores the hints and has PostgreSQL's row versions in place
@@ -38,8 +38,8 @@ pub(crate) const EXACT: &str = "COLLATE Latin1_General_BIN2";
 /// the table; a row takes one in each index, and some are for pages.
 pub(crate) const PURGE_BATCH: u32 = 2_000;
 
-/// The statements for one table. The comment at each says what `@P1`, `@P2` … are, and what rows it gives. No principal
-/// is bound as an empty text, as a text that is NULL goes over the wire without a type, which Babelfish refuses.
+/// The statements for one table. The comment at each says what `@P1`, `@P2` … are, and what rows it gives. Where there is
+/// no principal an empty text is bound: a text that is NULL goes over the wire without a type, which Babelfish refuses.
 #[derive(Debug)]
 pub(crate) struct Statements {
     /// Key, payload, expiry, now, principal. One row: 1 if it was done, 0 if the key is taken.
