@@ -123,7 +123,11 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Option<Options>> {
         match argument {
             Arg::Short('h') | Arg::Long("help") => return Ok(None),
             Arg::Long("quick") => quick = true,
-            Arg::Long("against") => against = Some(list(&mut parser)?),
+            Arg::Long("against") => {
+                let peers = list(&mut parser)?;
+                line.push_str(&format!(" --against {}", peers.join(",")));
+                against = Some(peers);
+            }
             Arg::Long("workloads") => workloads = Some(list(&mut parser)?),
             Arg::Long("callers") => {
                 let numbers =
