@@ -1,17 +1,17 @@
-//! A backend of one's own: sessions in one JSON file, rewritten with every change. Small, complete, and proven by the
-//! conformance suite (`tests/custom_backend.rs`).
+//! A backend of one's own: sessions in one file, to which every change is appended as a line of JSON. Small, complete,
+//! good for several processes, and proven by the conformance suite (`tests/custom_backend.rs`).
 //!
 //! ```console
 //! $ cargo run --example custom_backend
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
 use std::num::NonZeroU32;
 use std::ops::Bound;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -21,18 +21,26 @@ use session_store::{
     Listed, Principal, Record, Result, Rotate, Rotated, SessionKey, SessionStore, Store, Timestamp, Touch,
     Update, Updated, Version,
 };
-use tokio::sync::Mutex;
 
-/// Sessions in one JSON file. One process may use a file at a time; its clones share it.
+/// Sessions in one file.
 #[derive(Clone, Debug)]
-pub struct FileStore {
-    path: Arc<PathBuf>,
-    rows: Arc<Mutex<Rows>>,
+pub struct FileStore(Arc<Mutex<Log>>);
+
+/// The file, and what its lines up to some place come to.
+#[derive(Debug)]
+struct Log {
+    file: File,
+    read: u64,
+    rows: Rows,
 }
 
 type Rows = BTreeMap<String, Row>;
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A line of the file: the rows that one operation changed, and `None` for those that it removed. An operation is one
+/// line, so that it is there wholly or not at all.
+type Line = BTreeMap<String, Option<Row>>;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Row {
     payload: String,
     expires_at: i64,
@@ -43,44 +51,95 @@ struct Row {
 }
 
 impl FileStore {
-    /// Opens the file, or begins an empty one.
+    /// Opens the file, or makes an empty one.
     ///
     /// # Errors
-    /// `Backend` if the file cannot be read, `Corrupt` if it is not one of this store.
+    /// `Backend` if the file cannot be read and written, `Corrupt` if it is not one of this store.
     pub fn open(path: impl AsRef<Path>) -> Result<FileStore> {
-        let rows = match fs::read(path.as_ref()) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
-                Error::corrupt("the file is not one of sessions; name another").with_source(error)
-            })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Rows::new(),
-            Err(error) => return Err(failed(error)),
-        };
-        Ok(FileStore { path: Arc::new(path.as_ref().to_owned()), rows: Arc::new(Mutex::new(rows)) })
+        let file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(failed)?;
+        let store = FileStore(Arc::new(Mutex::new(Log { file, read: 0, rows: Rows::new() })));
+        store.look(|_| ())?;
+        Ok(store)
     }
 
-    /// Changes the rows, and acknowledges that once the file holds it. If the file cannot be written, nothing has
-    /// changed.
+    /// Reads the rows as they are now, whoever wrote them.
+    fn look<R>(&self, look: impl FnOnce(&Rows) -> R) -> Result<R> {
+        self.locked(|log| Ok(look(&log.rows)))
+    }
+
+    /// Appends the line that `changed` makes of the rows. Acknowledged once the file holds it; if it cannot be
+    /// written, nothing has changed. Returns how many rows were changed.
+    fn change(&self, changed: impl FnOnce(&Rows) -> Line) -> Result<usize> {
+        self.locked(|log| {
+            let line = changed(&log.rows);
+            if !line.is_empty() {
+                log.append(&line).map_err(failed)?;
+            }
+            Ok(line.len())
+        })
+    }
+
+    /// Alone with the file, and up to date with it.
     ///
-    /// There is no await between the change and the file, so a future that is dropped did all of it or nothing. A
-    /// backend with a slower file would hand this to a thread of its own.
-    async fn change<R>(&self, change: impl FnOnce(&mut Rows) -> Option<R>) -> Result<Option<R>> {
-        let mut rows = self.rows.lock().await;
-        let mut changed = rows.clone();
-        let Some(outcome) = change(&mut changed) else { return Ok(None) };
-        self.write(&changed).map_err(failed)?;
-        *rows = changed;
-        Ok(Some(outcome))
+    /// There is no await in here, so a future that is dropped did all of it or nothing. A backend with a slower file
+    /// would hand this to a thread of its own.
+    fn locked<R>(&self, work: impl FnOnce(&mut Log) -> Result<R>) -> Result<R> {
+        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        log.file.lock().map_err(failed)?;
+        let outcome = log.catch_up().and_then(|()| work(&mut log));
+        log.file.unlock().map_err(failed)?;
+        outcome
+    }
+}
+
+impl Log {
+    /// Reads what others have appended.
+    fn catch_up(&mut self) -> Result<()> {
+        if self.file.metadata().map_err(failed)?.len() == self.read {
+            return Ok(());
+        }
+        self.file.seek(SeekFrom::Start(self.read)).map_err(failed)?;
+        let mut reader = BufReader::new(&self.file);
+        let mut text = String::new();
+        loop {
+            text.clear();
+            let length = reader.read_line(&mut text).map_err(failed)?;
+            if !text.ends_with('\n') {
+                // The end, or what a process that was killed left of a line: nobody was told that it was written.
+                break;
+            }
+            let line: Line = serde_json::from_str(&text).map_err(|error| {
+                // The parser's message may quote the line, which is secret.
+                Error::corrupt(format!(
+                    "a line of the file is not one of sessions ({:?} error); name another file",
+                    error.classify()
+                ))
+            })?;
+            apply(&mut self.rows, line);
+            self.read += u64::try_from(length).unwrap_or(u64::MAX);
+        }
+        self.file.set_len(self.read).map_err(failed)
     }
 
-    /// The old file or the new one, whatever happens: a rename is atomic.
-    fn write(&self, rows: &Rows) -> io::Result<()> {
-        let draft = self.path.with_extension("draft");
-        let mut file = File::create(&draft)?;
-        file.write_all(&serde_json::to_vec(rows)?)?;
-        file.sync_all()?;
-        fs::rename(&draft, &*self.path)?;
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    fn append(&mut self, line: &Line) -> io::Result<()> {
+        let mut text = serde_json::to_vec(line)?;
+        text.push(b'\n');
+        if let Err(error) = self.file.write_all(&text) {
+            self.file.set_len(self.read)?;
+            return Err(error);
+        }
+        self.read += u64::try_from(text.len()).unwrap_or(u64::MAX);
+        apply(&mut self.rows, line.clone());
+        Ok(())
+    }
+}
+
+fn apply(rows: &mut Rows, line: Line) {
+    for (key, row) in line {
+        match row {
+            Some(row) => _ = rows.insert(key, row),
+            None => _ = rows.remove(&key),
+        }
     }
 }
 
@@ -108,56 +167,56 @@ impl Store for FileStore {
             principal: text(create.principal.as_ref()),
             destroyed_at: None,
         };
-        let created = self
-            .change(|rows| {
-                let is_new = !rows.contains_key(&key);
-                is_new.then(|| _ = rows.insert(key, row))
-            })
-            .await?;
-        Ok(if created.is_some() { Created::Created } else { Created::KeyTaken })
+        let is_free = |rows: &Rows| !rows.contains_key(&key);
+        let created =
+            self.change(|rows| is_free(rows).then(|| (key.clone(), Some(row))).into_iter().collect())?;
+        Ok(if created == 1 { Created::Created } else { Created::KeyTaken })
     }
 
     async fn load(&self, key: &SessionKey, now: Timestamp) -> Result<Option<Record>> {
-        let rows = self.rows.lock().await;
-        rows.get(&name(key)?).filter(|row| row.is_live(now)).map(Row::record).transpose()
+        let key = name(key)?;
+        self.look(|rows| live(rows, &key, now).map(Row::record).transpose())?
     }
 
     async fn update(&self, update: &Update, now: Timestamp) -> Result<Updated> {
         let key = name(&update.key)?;
-        let mut refused = Updated::Gone;
-        let saved = self
-            .change(|rows| {
-                let row = rows.get_mut(&key).filter(|row| row.is_live(now))?;
-                if update.expected.is_some_and(|expected| expected.get() != row.version) {
-                    refused = Updated::Stale;
-                    return None;
-                }
-                row.payload = update.payload.as_str().to_owned();
-                row.expires_at = update.expires_at.as_millis();
-                row.principal = text(update.principal.as_ref());
-                row.version += 1;
-                Some(Updated::Saved(Version::new(row.version)))
-            })
-            .await?;
-        Ok(saved.unwrap_or(refused))
+        let mut outcome = Updated::Gone;
+        self.change(|rows| {
+            let Some(row) = live(rows, &key, now) else { return Line::new() };
+            if update.expected.is_some_and(|expected| expected.get() != row.version) {
+                outcome = Updated::Stale;
+                return Line::new();
+            }
+            outcome = Updated::Saved(Version::new(row.version + 1));
+            let row = Row {
+                payload: update.payload.as_str().to_owned(),
+                expires_at: update.expires_at.as_millis(),
+                principal: text(update.principal.as_ref()),
+                version: row.version + 1,
+                ..row.clone()
+            };
+            Line::from([(key, Some(row))])
+        })?;
+        Ok(outcome)
     }
 
     async fn touch(&self, touch: &Touch, now: Timestamp) -> Result<bool> {
         let key = name(&touch.key)?;
-        let touched = self
-            .change(|rows| {
-                let row = rows.get_mut(&key).filter(|row| row.is_live(now))?;
-                row.expires_at = touch.expires_at.as_millis();
-                Some(())
-            })
-            .await?;
-        Ok(touched.is_some())
+        let expires_at = touch.expires_at.as_millis();
+        let touched = self.change(|rows| {
+            let touched = live(rows, &key, now).map(|row| Row { expires_at, ..row.clone() });
+            touched.map(|row| (key, Some(row))).into_iter().collect()
+        })?;
+        Ok(touched == 1)
     }
 
     async fn destroy(&self, destroy: &Destroy, now: Timestamp) -> Result<bool> {
         let key = name(&destroy.key)?;
-        let destroyed = self.change(|rows| end(rows, &key, destroy.mode, now).then_some(())).await?;
-        Ok(destroyed.is_some())
+        let destroyed = self.change(|rows| {
+            let destroyed = live(rows, &key, now).map(|row| row.after_death(destroy.mode, now));
+            destroyed.map(|row| (key, row)).into_iter().collect()
+        })?;
+        Ok(destroyed == 1)
     }
 
     async fn rotate(&self, rotate: &Rotate, now: Timestamp) -> Result<Rotated> {
@@ -167,31 +226,28 @@ impl Store for FileStore {
                 "a session cannot be rotated to the key that it has; draw a new id",
             ));
         }
-        let mut refused = Rotated::Gone;
-        let rotated = self
-            .change(|rows| {
-                let mut row = rows.get(&from).filter(|row| row.is_live(now))?.clone();
-                if rotate.expected.is_some_and(|expected| expected.get() != row.version) {
-                    refused = Rotated::Stale;
-                    return None;
-                }
-                if rows.contains_key(&to) {
-                    refused = Rotated::KeyTaken;
-                    return None;
-                }
-                end(rows, &from, rotate.mode, now);
-                if let Some(payload) = &rotate.payload {
-                    row.payload = payload.as_str().to_owned();
-                }
-                row.expires_at = rotate.expires_at.as_millis();
-                row.principal = text(rotate.principal.as_ref());
-                row.version += 1;
-                let version = Version::new(row.version);
-                rows.insert(to, row);
-                Some(Rotated::Rotated(version))
-            })
-            .await?;
-        Ok(rotated.unwrap_or(refused))
+        let mut outcome = Rotated::Gone;
+        self.change(|rows| {
+            let Some(old) = live(rows, &from, now) else { return Line::new() };
+            if rotate.expected.is_some_and(|expected| expected.get() != old.version) {
+                outcome = Rotated::Stale;
+                return Line::new();
+            }
+            if rows.contains_key(&to) {
+                outcome = Rotated::KeyTaken;
+                return Line::new();
+            }
+            outcome = Rotated::Rotated(Version::new(old.version + 1));
+            let new = Row {
+                payload: rotate.payload.as_ref().map_or(&*old.payload, |payload| payload.as_str()).to_owned(),
+                expires_at: rotate.expires_at.as_millis(),
+                principal: text(rotate.principal.as_ref()),
+                version: old.version + 1,
+                ..old.clone()
+            };
+            Line::from([(from, old.after_death(rotate.mode, now)), (to, Some(new))])
+        })?;
+        Ok(outcome)
     }
 
     async fn destroy_principal(
@@ -202,31 +258,25 @@ impl Store for FileStore {
         now: Timestamp,
     ) -> Result<u64> {
         let except = except.map(name).transpose()?;
-        let ended = self
-            .change(|rows| {
-                let theirs: Vec<String> = rows
-                    .iter()
-                    .filter(|(_, row)| row.principal.as_deref() == Some(principal.as_str()))
-                    .map(|(key, _)| key.clone())
-                    .filter(|key| Some(key) != except.as_ref())
-                    .collect();
-                Some(number(theirs.iter().filter(|key| end(rows, key, mode, now)).count()))
-            })
-            .await?;
-        Ok(ended.unwrap_or(0))
+        let ended = self.change(|rows| {
+            rows.iter()
+                .filter(|(key, row)| {
+                    row.is_live(now)
+                        && row.principal.as_deref() == Some(principal.as_str())
+                        && Some(*key) != except.as_ref()
+                })
+                .map(|(key, row)| (key.clone(), row.after_death(mode, now)))
+                .collect()
+        })?;
+        Ok(number(ended))
     }
 
     async fn purge_expired(&self, now: Timestamp, limit: NonZeroU32) -> Result<u64> {
-        let removed = self
-            .change(|rows| {
-                let is_expired = |row: &Row| row.expires_at <= now.as_millis();
-                let expired = rows.iter().filter(|(_, row)| is_expired(row)).map(|(key, _)| key.clone());
-                let expired: Vec<String> = expired.take(size(limit)).collect();
-                expired.iter().for_each(|key| _ = rows.remove(key));
-                (!expired.is_empty()).then(|| number(expired.len()))
-            })
-            .await?;
-        Ok(removed.unwrap_or(0))
+        let removed = self.change(|rows| {
+            let expired = rows.iter().filter(|(_, row)| row.expires_at <= now.as_millis());
+            expired.take(size(limit)).map(|(key, _)| (key.clone(), None)).collect()
+        })?;
+        Ok(number(removed))
     }
 
     async fn list(
@@ -238,22 +288,22 @@ impl Store for FileStore {
     ) -> Result<Vec<Listed>> {
         let after = after.map(name).transpose()?;
         let from = (after.as_ref().map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-        let rows = self.rows.lock().await;
-        rows.range::<String, _>(from)
-            .filter(|(_, row)| row.is_live(now) && row.passes(filter))
-            .take(size(limit))
-            .map(|(key, row)| Ok(Listed { key: key_of(key)?, record: row.record() }))
-            .collect()
+        self.look(|rows| {
+            rows.range::<String, _>(from)
+                .filter(|(_, row)| row.is_live(now) && row.passes(filter))
+                .take(size(limit))
+                .map(|(key, row)| Ok(Listed { key: key_of(key)?, record: row.record() }))
+                .collect()
+        })?
     }
 
     async fn count(&self, filter: &Filter, now: Timestamp) -> Result<u64> {
-        let rows = self.rows.lock().await;
-        Ok(number(rows.values().filter(|row| row.is_live(now) && row.passes(filter)).count()))
+        self.look(|rows| number(rows.values().filter(|row| row.is_live(now) && row.passes(filter)).count()))
     }
 
     async fn clear(&self) -> Result<u64> {
-        let removed = self.change(|rows| Some(number(std::mem::take(rows).len()))).await?;
-        Ok(removed.unwrap_or(0))
+        let removed = self.change(|rows| rows.keys().map(|key| (key.clone(), None)).collect())?;
+        Ok(number(removed))
     }
 
     async fn server_time(&self) -> Result<Timestamp> {
@@ -261,19 +311,24 @@ impl Store for FileStore {
     }
 
     async fn diagnose(&self) -> Result<Vec<Finding>> {
-        let rows = self.rows.lock().await.len();
-        let slow = rows > 1_000;
-        let remedy = "use SQLite, whose file is not rewritten with every change";
-        Ok(slow
-            .then(|| Finding::warning(format!("the file holds {rows} sessions"), remedy))
-            .into_iter()
-            .collect())
+        let lines = self.locked(|log| Ok(log.read))?;
+        let remedy = "use SQLite, whose file does not grow with every change";
+        let finding = Finding::warning(format!("the file has {lines} bytes and never shrinks"), remedy);
+        Ok((lines > 1_000_000).then_some(finding).into_iter().collect())
     }
 }
 
 impl Row {
     fn is_live(&self, now: Timestamp) -> bool {
         self.destroyed_at.is_none() && now.as_millis() < self.expires_at
+    }
+
+    /// What is left of it; `None` for nothing.
+    fn after_death(&self, mode: DestroyMode, now: Timestamp) -> Option<Row> {
+        match mode {
+            DestroyMode::Soft => Some(Row { destroyed_at: Some(now.as_millis()), ..self.clone() }),
+            DestroyMode::Hard => None,
+        }
     }
 
     fn passes(&self, filter: &Filter) -> bool {
@@ -291,13 +346,8 @@ impl Row {
     }
 }
 
-fn end(rows: &mut Rows, key: &str, mode: DestroyMode, now: Timestamp) -> bool {
-    let Some(row) = rows.get_mut(key).filter(|row| row.is_live(now)) else { return false };
-    match mode {
-        DestroyMode::Soft => row.destroyed_at = Some(now.as_millis()),
-        DestroyMode::Hard => _ = rows.remove(key),
-    }
-    true
+fn live<'a>(rows: &'a Rows, key: &str, now: Timestamp) -> Option<&'a Row> {
+    rows.get(key).filter(|row| row.is_live(now))
 }
 
 /// A key as a member's name in the file: hexadecimal digits, which sort as the bytes do.
@@ -325,10 +375,10 @@ fn text(principal: Option<&Principal>) -> Option<String> {
 }
 
 fn failed(error: io::Error) -> Error {
-    // The old file stands until the rename, and the rows in memory with it.
+    // What was not written wholly is cut off again, by this process or the next one.
     Error::new(
         ErrorKind::Backend,
-        "the file of sessions cannot be read or written; check its folder's rights and space",
+        "the file of sessions cannot be read or written; check its rights and the space",
     )
     .with_source(error)
 }
@@ -343,7 +393,7 @@ fn size(limit: NonZeroU32) -> usize {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let path = std::env::temp_dir().join("sessions.json");
+    let path = std::env::temp_dir().join("sessions.jsonl");
     let sessions: SessionStore<Vec<String>> = SessionStore::new(FileStore::open(&path)?);
     let new = sessions.create(&vec!["apples".to_owned()]).await?;
     sessions.modify(&new.id, |basket| basket.push("pears".to_owned())).await?;

@@ -2,11 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use conformance::{Availability, Backend, Namespace};
@@ -18,12 +17,10 @@ mod custom_backend;
 
 use custom_backend::FileStore;
 
-/// One process may use a file at a time, so the handles on one namespace share it.
-#[derive(Default)]
-struct Files(Mutex<HashMap<Namespace, FileStore>>);
+struct Files;
 
 fn path(namespace: &Namespace) -> PathBuf {
-    std::env::temp_dir().join(format!("{namespace}.json"))
+    std::env::temp_dir().join(format!("{namespace}.jsonl"))
 }
 
 #[async_trait]
@@ -37,17 +34,10 @@ impl Backend for Files {
     }
 
     async fn open(&self, namespace: &Namespace, _via: Option<SocketAddr>) -> Result<Arc<dyn Store>> {
-        let mut files = self.0.lock().unwrap();
-        if let Some(store) = files.get(namespace) {
-            return Ok(Arc::new(store.clone()));
-        }
-        let store = FileStore::open(path(namespace))?;
-        files.insert(namespace.clone(), store.clone());
-        Ok(Arc::new(store))
+        Ok(Arc::new(FileStore::open(path(namespace))?))
     }
 
     async fn remove(&self, namespace: &Namespace) -> Result<()> {
-        self.0.lock().unwrap().remove(namespace);
         // A namespace that was never written to has no file.
         _ = std::fs::remove_file(path(namespace));
         Ok(())
@@ -55,5 +45,5 @@ impl Backend for Files {
 }
 
 fn main() -> ExitCode {
-    conformance::main([Availability::ready(Files::default())])
+    conformance::main([Availability::ready(Files)])
 }
