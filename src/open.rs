@@ -100,6 +100,7 @@ impl<'a> Driver<'a> {
         }
     }
 
+    #[allow(dead_code, reason = "with every driver built in, none is missing")]
     fn database(self) -> &'static str {
         match self {
             Driver::Memory => "memory",
@@ -110,6 +111,7 @@ impl<'a> Driver<'a> {
         }
     }
 
+    #[allow(dead_code, reason = "with every driver built in, none is missing")]
     fn feature(self) -> &'static str {
         match self {
             Driver::Memory => "default",

@@ -1,5 +1,7 @@
 //! Proves [`MemoryStore`] with the suite that every backend runs, in both forms of its keys.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -37,7 +39,7 @@ impl Backend for Memory {
         let store = stores
             .entry(namespace.clone())
             .or_insert_with(|| Arc::new(MemoryStore::with_key_format(self.format)));
-        Ok(Arc::clone(store) as Arc<dyn Store>)
+        Ok(store.clone())
     }
 
     async fn remove(&self, namespace: &Namespace) -> Result<()> {

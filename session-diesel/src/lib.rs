@@ -7,13 +7,17 @@
 //! Neither needs a client library of the database to build. Each is made from a URL, or from a deadpool pool of
 //! diesel-async connections that the application has already.
 
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 mod checkout;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 mod convert;
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 mod statements;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 mod tls;
 
 #[cfg(feature = "mysql")]
