@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::ops::Bound;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use session_core::{
@@ -312,7 +312,8 @@ impl Store for SmallStore {
         };
         if matches!(self.form.fault, Fault::PurgeSelectsFirst | Fault::PurgeCountsWhatItSelected) {
             let expired = select(&self.rows.lock().unwrap());
-            yield_now().await;
+            // As long as a round trip is beside a statement, so that others get in between.
+            tokio::time::sleep(Duration::from_millis(2)).await;
             let mut rows = self.rows.lock().unwrap();
             let recheck = self.is(Fault::PurgeCountsWhatItSelected);
             for key in &expired {
