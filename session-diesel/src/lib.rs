@@ -24,6 +24,7 @@ mod tls;
 pub use mysql::{MysqlBuilder, MysqlStore};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresBuilder, PostgresStore, TableOptions};
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 pub use tls::TlsMode;
 
 /// The driver's crates, so that an application builds its pool with the same versions.
