@@ -93,7 +93,7 @@ async fn a_touch_moves_the_expiry_exactly(ctx: Ctx) -> Verdict {
 async fn times_at_the_ends_of_the_range_are_exact(ctx: Ctx) -> Verdict {
     let fixture = Fixture::new(&ctx).await?;
     if !fixture.can.exact_expiry {
-        return not_run("this table's expiries are not exact");
+        return not_run("this table holds no exact expiries");
     }
     let min = i64::MIN;
     let max = i64::MAX;
@@ -246,7 +246,7 @@ async fn times_need_not_ascend(ctx: Ctx) -> Verdict {
 async fn an_inexact_expiry_is_never_early_and_hardly_late(ctx: Ctx) -> Verdict {
     let fixture = Fixture::new(&ctx).await?;
     if fixture.can.exact_expiry {
-        return not_run("this table's expiries are exact");
+        return not_run("this table holds expiries exactly");
     }
     for ms in 0..50 {
         let until = T + ms;
