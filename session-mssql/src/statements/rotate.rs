@@ -1,0 +1,55 @@
+//! The statement that gives a session another key.
+
+use super::key::Key;
+use super::{LIVE, RECORD, nullable, rotated};
+
+/// A rotation renames the row, so that there is no instant with two live sessions or none; where the old key is to
+/// stay taken, a row with what was there before takes its place.
+pub(super) fn rotate(t: &str, key: &Key, soft: bool) -> String {
+    use rotated::{CHANGED, DONE, KEY_TAKEN, STALE};
+    let rename: Vec<String> = key
+        .column_list()
+        .into_iter()
+        .zip(key.value_list("@P3"))
+        .map(|(column, value)| format!("{column} = {value}"))
+        .collect();
+    let tombstone = match soft {
+        false => String::new(),
+        true => format!(
+            "INSERT INTO {t} ({}, {RECORD}, [destroyed_at]) \
+             VALUES ({}, @payload, @expires_at, @created_at, @version, @principal, @P2); ",
+            key.columns(),
+            key.value("@P1"),
+        ),
+    };
+    let (variables, reads) = match soft {
+        false => ("", ""),
+        true => (
+            ", @payload nvarchar(max), @created_at bigint, @principal nvarchar(255)",
+            ", @payload = [payload], @created_at = [created_at], @principal = [principal]",
+        ),
+    };
+    let (is_old, rename, principal) = (key.is("@P1"), rename.join(", "), nullable("@P6"));
+    format!(
+        "SET NOCOUNT ON; SET XACT_ABORT ON; \
+         DECLARE @outcome bigint, @version bigint, @expires_at bigint{variables}; \
+         BEGIN TRY \
+         BEGIN TRANSACTION; \
+         SELECT @version = [version], @expires_at = [expires_at]{reads} FROM {t} WITH (UPDLOCK, ROWLOCK) \
+         WHERE {is_old} AND {LIVE}; \
+         IF @version IS NOT NULL AND (@P7 IS NULL OR @version = @P7) BEGIN \
+         UPDATE {t} WITH (ROWLOCK) SET {rename}, [payload] = CASE WHEN @P8 = 1 THEN @P4 ELSE [payload] END, \
+         [expires_at] = @P5, [principal] = {principal}, [version] = @version + 1 \
+         WHERE {is_old} AND {LIVE} AND [version] = @version AND [expires_at] = @expires_at; \
+         IF @@ROWCOUNT = 0 SET @outcome = {CHANGED}; \
+         ELSE BEGIN {tombstone}SET @outcome = {DONE}; END; \
+         END ELSE SET @outcome = {STALE}; \
+         COMMIT TRANSACTION; \
+         SELECT @outcome AS [outcome], @version + 1 AS [version] WHERE @version IS NOT NULL; \
+         END TRY BEGIN CATCH \
+         IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION; \
+         IF ERROR_NUMBER() NOT IN (2601, 2627) THROW; \
+         SELECT CAST({KEY_TAKEN} AS bigint) AS [outcome], @version AS [version]; \
+         END CATCH"
+    )
+}
