@@ -86,6 +86,10 @@ fn of_connecting(error: ConnectionError) -> Error {
         ConnectionError::BadConnection(message) => {
             let code = message.split_once(": ").filter(|(code, _)| code.parse::<u16>().is_ok());
             match code {
+                // The client's own words. The server would say so with this number.
+                None if message.contains("Unknown authentication plugin") => {
+                    connecting_by_code("1251", &message)
+                }
                 Some((code, message)) => connecting_by_code(code, message),
                 None => {
                     Error::unavailable(format!("the server cannot be reached: {message}")).with_unreachable()
@@ -102,6 +106,13 @@ fn connecting_by_code(code: &str, message: &str) -> Error {
         "1044" | "1045" | "1698" => Error::new(
             ErrorKind::Backend,
             format!("the server refuses this user ({message}); check name, password and grants"),
+        ),
+        "1251" => Error::new(
+            ErrorKind::Backend,
+            format!(
+                "the server asks for a login method that is not known here ({message}); check the user's name, or \
+                 give the user caching_sha2_password"
+            ),
         ),
         "1049" => Error::new(ErrorKind::Backend, format!("{message}; create it, or correct the URL")),
         "1040" | "1203" | "1226" => Error::unavailable(format!(
@@ -297,6 +308,9 @@ mod tests {
         };
         let password = refused("1045: Access denied for user 'x'@'localhost' (using password: YES)");
         assert_eq!((password.kind(), password.code()), (ErrorKind::Backend, Some("1045")));
+        let method = refused("Driver error: `Unknown authentication plugin `sha256_password'.'");
+        assert_eq!((method.kind(), method.code()), (ErrorKind::Backend, Some("1251")));
+        assert!(!method.is_indeterminate());
         let gone = refused("Input/output error: Connection refused (os error 111)");
         assert!(gone.is_unreachable() && !gone.is_indeterminate());
     }

@@ -3,9 +3,12 @@
 //! Each is one round trip, and atomic by itself. READ COMMITTED locks no gaps, so that different sessions do not
 //! wait for each other. `destroyed_at IS NULL AND expires_at > now` is what makes a session live.
 //!
-//! MySQL has no RETURNING, and MariaDB has it on INSERT and DELETE alone. Where an outcome is more than a count of
-//! rows, MariaDB gets its update as `INSERT … SELECT … FOR UPDATE ON DUPLICATE KEY UPDATE … RETURNING`: the select
-//! locks the row and tests it, so that the insert always meets a duplicate; a row that is not there is never made.
+//! MySQL has no RETURNING, and MariaDB has it on INSERT and DELETE alone. Where an outcome is more than whether a row
+//! was found, an update is written as `INSERT … SELECT … FOR UPDATE ON DUPLICATE KEY UPDATE`: the select locks the
+//! live row, so that the insert always meets a duplicate; a row that is not there is never made. Such a row counts 1
+//! if it is left as it is (with CLIENT_FOUND_ROWS) and 2 if it changes: so 0, 1 and 2 say gone, stale and saved, at
+//! one instant. The new version follows from the expected one. Without an expected one MariaDB returns it; on MySQL
+//! it is all that diesel-async cannot bring along, and takes a second round trip, to `LAST_VERSION`.
 
 use session_core::{KeyFormat, TableName};
 
@@ -21,28 +24,33 @@ pub(super) struct Statements {
     pub(super) create: String,
     /// key, now.
     pub(super) load: String,
-    /// payload, expires_at, principal, key, now, expected.
+    /// key, now, then expected before each of payload, expires_at, principal, and once more. Counts as [`counted`].
     pub(super) update_expected: String,
     /// payload, expires_at, principal, key, now. Leaves the version for `LAST_VERSION`.
     pub(super) update_any: String,
     /// key, now, payload, expires_at, principal. MariaDB: gives the version.
     pub(super) update_any_returning: String,
-    /// key, now. Gives the version of a live session.
-    pub(super) live_version: String,
     /// expires_at, key, now.
     pub(super) touch: String,
     /// destroyed_at, key, now.
     pub(super) destroy: String,
     /// key, now.
     pub(super) remove: String,
-    /// to, payload, expires_at, principal, now, from, now, expected, expected, from, from. Leaves the version for
-    /// `LAST_VERSION`.
-    pub(super) rotate: String,
-    /// As `rotate`. MariaDB: gives version and destroyed_at of both rows.
-    pub(super) rotate_returning: String,
-    /// to, payload, expires_at, principal, from, now, expected, expected. Leaves the version for `LAST_VERSION`.
-    pub(super) rotate_removing: String,
-    /// destroyed_at, principal, now, key to spare.
+    /// to, payload, expires_at, principal, expected, now, from, now, expected, from, from. Counts as [`counted`].
+    pub(super) rotate_expected: String,
+    /// to, payload, expires_at, principal, now, from, now, from, from. Leaves the version for `LAST_VERSION`.
+    pub(super) rotate_any: String,
+    /// As `rotate_any`. MariaDB: gives version and destroyed_at of both rows.
+    pub(super) rotate_any_returning: String,
+    /// from, now, then expected before each of to, payload, expires_at, principal, and once more. Counts as
+    /// [`counted`].
+    pub(super) rotate_removing_expected: String,
+    /// to, payload, expires_at, principal, from, now. Leaves the version for `LAST_VERSION`.
+    pub(super) rotate_removing_any: String,
+    /// from, now, to, payload, expires_at, principal. MariaDB: gives the version.
+    pub(super) rotate_removing_any_returning: String,
+    /// principal, now, principal, now, key to spare, destroyed_at. Counts each row as [`counted::DONE`], or fails
+    /// with `OUT_OF_RANGE`.
     pub(super) destroy_principal: String,
     /// principal, now, key to spare.
     pub(super) remove_principal: String,
@@ -84,62 +92,73 @@ pub(super) struct Many {
     pub(super) remove: String,
 }
 
+/// What a statement with an expected version counts.
+pub(super) mod counted {
+    /// There was no live row.
+    pub(in super::super) const NONE: u64 = 0;
+    /// The live row was left as it is.
+    pub(in super::super) const LEFT: u64 = 1;
+    /// The row was changed; a rotation counts the new row besides.
+    pub(in super::super) const DONE: u64 = 2;
+}
+
 impl Statements {
     pub(super) fn new(table: &TableName, format: KeyFormat) -> Statements {
         let t = table.quoted('`', '`');
         let live = "destroyed_at IS NULL AND expires_at > ?";
         // A row of which the expiry is NULL is found, and reported as corrupt.
         let readable = "destroyed_at IS NULL AND (expires_at > ?) IS NOT FALSE";
-        // What the select hands over besides the key and the version is never stored, as the row is there.
-        let update_any = format!(
-            "INSERT INTO {t} (`key`, payload, expires_at, created_at, version) \
-             SELECT o.`key`, '', 0, 0, o.version + 1 FROM {t} AS o \
-             WHERE o.`key` = ? AND o.destroyed_at IS NULL AND o.expires_at > ? FOR UPDATE \
-             ON DUPLICATE KEY UPDATE payload = ?, expires_at = ?, principal = ?, version = VALUES(version) \
-             RETURNING version"
-        );
-        // Two rows: the new one is inserted, the old one meets itself and is marked. A row that has the new key already
-        // must not be marked, but end the statement: the sum is out of range, in every sql_mode. Each value stands
-        // beside a column, whose type it so takes: MariaDB makes an INT of a bare one that was small before.
-        let rotate = format!(
-            "INSERT INTO {t} (`key`, payload, expires_at, created_at, version, principal, destroyed_at) \
-             SELECT IF(n.old, o.`key`, ?), IF(n.old, '', COALESCE(?, o.payload)), IF(n.old, o.expires_at, ?), \
-             o.created_at, LAST_INSERT_ID(o.version + 1), IF(n.old, o.principal, ?), IF(n.old, ?, o.destroyed_at) \
-             FROM {t} AS o CROSS JOIN (SELECT 0 AS old UNION ALL SELECT 1) AS n \
-             WHERE o.`key` = ? AND o.destroyed_at IS NULL AND o.expires_at > ? AND (? IS NULL OR o.version = ?) \
-             FOR UPDATE ON DUPLICATE KEY UPDATE \
-             version = IF({t}.`key` = ?, {t}.version, {t}.version + 9223372036854775807), \
-             destroyed_at = IF({t}.`key` = ?, VALUES(destroyed_at), {t}.destroyed_at)"
-        );
         Statements {
             create: format!(
                 "INSERT INTO {t} (`key`, payload, expires_at, created_at, version, principal) \
                  VALUES (?, ?, ?, ?, 1, ?)"
             ),
             load: format!("SELECT {RECORD} FROM {t} WHERE `key` = ? AND {readable}"),
-            update_expected: format!(
-                "UPDATE {t} SET payload = ?, expires_at = ?, principal = ?, version = version + 1 \
-                 WHERE `key` = ? AND {live} AND version = ?"
+            update_expected: meet(
+                &t,
+                &format!(
+                    "payload = IF({t}.version = ?, ?, {t}.payload), \
+                     expires_at = IF({t}.version = ?, ?, {t}.expires_at), \
+                     principal = IF({t}.version = ?, ?, {t}.principal), version = {t}.version + ({t}.version = ?)"
+                ),
             ),
             update_any: format!(
                 "UPDATE {t} SET payload = ?, expires_at = ?, principal = ?, version = LAST_INSERT_ID(version + 1) \
                  WHERE `key` = ? AND {live}"
             ),
-            update_any_returning: update_any,
-            live_version: format!("SELECT version FROM {t} WHERE `key` = ? AND {live}"),
+            update_any_returning: meet(
+                &t,
+                &format!(
+                    "payload = ?, expires_at = ?, principal = ?, version = {t}.version + 1 RETURNING version"
+                ),
+            ),
             touch: format!("UPDATE {t} SET expires_at = ? WHERE `key` = ? AND {live}"),
             destroy: format!("UPDATE {t} SET destroyed_at = ? WHERE `key` = ? AND {live}"),
             remove: format!("DELETE FROM {t} WHERE `key` = ? AND {live}"),
-            rotate_returning: format!("{rotate} RETURNING version, destroyed_at"),
-            rotate,
-            rotate_removing: format!(
+            rotate_expected: rotate(&t, "o.version = ?"),
+            rotate_any_returning: format!("{} RETURNING version, destroyed_at", rotate(&t, "TRUE")),
+            rotate_any: rotate(&t, "TRUE"),
+            rotate_removing_expected: meet(
+                &t,
+                &format!(
+                    "`key` = IF({t}.version = ?, ?, {t}.`key`), \
+                     payload = IF({t}.version = ?, COALESCE(?, {t}.payload), {t}.payload), \
+                     expires_at = IF({t}.version = ?, ?, {t}.expires_at), \
+                     principal = IF({t}.version = ?, ?, {t}.principal), version = {t}.version + ({t}.version = ?)"
+                ),
+            ),
+            rotate_removing_any: format!(
                 "UPDATE {t} SET `key` = ?, payload = COALESCE(?, payload), expires_at = ?, principal = ?, \
-                 version = LAST_INSERT_ID(version + 1) WHERE `key` = ? AND {live} AND (? IS NULL OR version = ?)"
+                 version = LAST_INSERT_ID(version + 1) WHERE `key` = ? AND {live}"
             ),
-            // The index on (principal, key) is read, and locked, in the order of keys.
-            destroy_principal: format!(
-                "UPDATE {t} SET destroyed_at = ? WHERE principal = ? AND {live} AND `key` <> ?"
+            rotate_removing_any_returning: meet(
+                &t,
+                &format!(
+                    "`key` = ?, payload = COALESCE(?, {t}.payload), expires_at = ?, principal = ?, \
+                     version = {t}.version + 1 RETURNING version"
+                ),
             ),
+            destroy_principal: destroy_principal(&t),
             remove_principal: format!("DELETE FROM {t} WHERE principal = ? AND {live} AND `key` <> ?"),
             // The derived table locks and skips; the DELETE then waits for nothing, so that it is in no deadlock.
             // MySQL has no LIMIT in an IN subquery, but in a derived table. STRAIGHT_JOIN and the index keep the
@@ -178,6 +197,51 @@ impl Statements {
 
 fn sizes() -> impl Iterator<Item = usize> {
     std::iter::successors(Some(1), |size| (size * 2 <= MAX_ROWS).then_some(size * 2))
+}
+
+/// Changes the one live row with a key: key, now, and the values of the change. What the select hands over besides the
+/// key is never stored, as the row is there.
+fn meet(t: &str, change: &str) -> String {
+    format!(
+        "INSERT INTO {t} (`key`, payload, expires_at, created_at, version) \
+         SELECT o.`key`, '', 0, 0, 0 FROM {t} AS o \
+         WHERE o.`key` = ? AND o.destroyed_at IS NULL AND o.expires_at > ? FOR UPDATE \
+         ON DUPLICATE KEY UPDATE {change}"
+    )
+}
+
+/// Two rows: the new one is inserted, the old one meets itself and is marked; if it does not `fit`, the old one alone,
+/// which is left as it is. A row that has the new key already must not be marked, but end the statement: the sum is out
+/// of range, in every sql_mode. Each value stands beside a column, whose type it so takes: MariaDB makes an INT of a
+/// bare one that was small before.
+fn rotate(t: &str, fit: &str) -> String {
+    format!(
+        "INSERT INTO {t} (`key`, payload, expires_at, created_at, version, principal, destroyed_at) \
+         SELECT IF(n.old, o.`key`, ?), IF(n.old, '', COALESCE(?, o.payload)), IF(n.old, o.expires_at, ?), \
+         o.created_at, LAST_INSERT_ID(o.version + 1), IF(n.old, o.principal, ?), \
+         IF(n.old AND {fit}, ?, o.destroyed_at) \
+         FROM {t} AS o CROSS JOIN (SELECT 0 AS old UNION ALL SELECT 1) AS n \
+         WHERE o.`key` = ? AND o.destroyed_at IS NULL AND o.expires_at > ? AND (n.old OR {fit}) \
+         FOR UPDATE ON DUPLICATE KEY UPDATE \
+         version = IF({t}.`key` = ?, {t}.version, GREATEST({t}.version, 1) + 9223372036854775807), \
+         destroyed_at = IF({t}.`key` = ?, VALUES(destroyed_at), {t}.destroyed_at)"
+    )
+}
+
+/// `s` is what a snapshot shows; `o` are the same rows, locked in the order of keys, in their newest versions. If one
+/// of them is theirs no more, it may have been rotated away meanwhile, to a row that is not in the snapshot: then the
+/// sum is out of range, so that nothing is done, and the statement is to be sent again. The LIMIT keeps the snapshot
+/// from being merged into the locking select. (Under REPEATABLE READ `s` locks its range instead.)
+fn destroy_principal(t: &str) -> String {
+    format!(
+        "INSERT INTO {t} (`key`, payload, expires_at, created_at, version) SELECT s.`key`, '', 0, 0, \
+         IF(o.principal <=> ? AND o.destroyed_at IS NULL AND o.expires_at > ?, \
+         0, LENGTH(s.`key`) + 9223372036854775807) \
+         FROM (SELECT `key` FROM {t} WHERE principal = ? AND destroyed_at IS NULL AND expires_at > ? AND `key` <> ? \
+         ORDER BY `key` LIMIT 18446744073709551615) AS s \
+         LEFT JOIN {t} AS o FORCE INDEX (PRIMARY) ON o.`key` = s.`key` \
+         FOR UPDATE ON DUPLICATE KEY UPDATE destroyed_at = ?"
+    )
 }
 
 fn many(t: &str, format: KeyFormat, rows: usize) -> Many {

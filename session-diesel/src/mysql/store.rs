@@ -15,7 +15,7 @@ use super::builder::MysqlBuilder;
 use super::error::{DUPLICATE, OUT_OF_RANGE};
 use super::pool::Connections;
 use super::query::{Bind, MysqlRow, columns};
-use super::statements::{self, Statements};
+use super::statements::{self, Statements, counted};
 use super::{batch, diagnose};
 use crate::convert;
 
@@ -23,12 +23,13 @@ pub(super) const BACKEND: &str = "mysql";
 
 /// Sessions in a table of a MariaDB database, from 10.6 on, or a MySQL database, from 8.0 on.
 ///
-/// Each operation is one statement and one round trip, prepared once for each connection, but for these:
-/// an update or rotation that fails takes a second round trip, to tell [`Stale`](Updated::Stale) from
-/// [`Gone`](Updated::Gone); ending a principal's sessions is a transaction of four, to see that none was rotated away
-/// meanwhile; and on MySQL, which has no RETURNING, an update without an expected version reads the new one.
+/// Each operation is one statement and one round trip, prepared once for each connection, but for these two. On
+/// MySQL, which has no RETURNING, an update or rotation without an expected version reads the new one in a second
+/// round trip. Ending a principal's sessions with [`DestroyMode::Hard`] is a transaction, to see that none was rotated
+/// away meanwhile.
 ///
-/// Dropping a future closes its connection and leaves the operation done wholly or not at all. Times are whole numbers of milliseconds: no time zone has any influence.
+/// Dropping a future closes its connection and leaves the operation done wholly or not at all. Times are whole numbers
+/// of milliseconds: no time zone has any influence.
 pub struct MysqlStore {
     pub(super) connections: Connections,
     pub(super) statements: Statements,
@@ -59,14 +60,6 @@ impl Server {
         const BESIDE: usize = 128 << 10;
         bytes < self.largest_packet.saturating_sub(BESIDE)
     }
-}
-
-/// Where a session that a write did not find stands.
-enum Standing {
-    Stale,
-    Gone,
-    /// Live, with the expected version: it came to that since, and the write may be tried again.
-    Fit,
 }
 
 impl MysqlStore {
@@ -163,108 +156,91 @@ impl MysqlStore {
         .with_backend(BACKEND))
     }
 
-    /// After a write that found no row. It changed nothing, so its outcome may be that of any later instant.
-    async fn standing(
-        &self,
-        key: &SessionKey,
-        expected: Option<Version>,
-        now: Timestamp,
-    ) -> Result<Standing> {
-        let values = [Bind::key(key), Bind::Bigint(now.as_millis())];
-        let versions = self.connections.read(&self.statements.live_version, &values, version).await?;
-        Ok(match versions.into_iter().next().transpose()? {
-            None => Standing::Gone,
-            Some(version) if expected.is_some_and(|expected| expected != version) => Standing::Stale,
-            Some(_) => Standing::Fit,
-        })
-    }
-
-    /// One try of an update: the new version, if a row was found.
-    async fn try_update(&self, update: &Update, now: Timestamp) -> Result<Option<Version>> {
+    /// Without an expected version: the new one, or `None` if there is no live session.
+    async fn update_any(&self, update: &Update, now: Timestamp) -> Result<Option<Version>> {
         let payload = Bind::Text(update.payload.as_str());
         let expires_at = Bind::Bigint(update.expires_at.as_millis());
         let principal = principal(update.principal.as_ref());
         let key = Bind::key(&update.key);
         let now = Bind::Bigint(now.as_millis());
-        if let Some(expected) = update.expected {
-            let values = [payload, expires_at, principal, key, now, Bind::Bigint(expected.get())];
-            let updated = self.connections.execute(&self.statements.update_expected, &values).await?;
-            return Ok((updated > 0).then(|| expected.next()));
-        }
         match self.flavor().await? {
             Flavor::Mariadb => {
                 let values = [key, now, payload, expires_at, principal];
-                let statement = &self.statements.update_any_returning;
-                let versions = self.connections.write(statement, &values, version).await?;
-                versions.into_iter().next().transpose()
+                self.returned_version(&self.statements.update_any_returning, &values).await
             }
             Flavor::Mysql => {
                 let values = [payload, expires_at, principal, key, now];
-                let statement = &self.statements.update_any;
-                self.connections.execute_then_version(statement, &values).await?.transpose().map(as_version)
+                self.last_version(&self.statements.update_any, &values).await
             }
         }
     }
 
-    /// One try of a rotation that leaves the old row, marked.
-    async fn try_rotate(&self, rotate: &Rotate, now: Timestamp) -> Result<Option<Version>> {
+    /// Leaves the old row, marked.
+    async fn rotate_marking(&self, rotate: &Rotate, now: Timestamp) -> Result<Rotated> {
+        let (to, from) = (Bind::key(&rotate.to), Bind::key(&rotate.from));
         let payload = Bind::OptionalText(rotate.payload.as_ref().map(Payload::as_str));
-        let expected = Bind::OptionalBigint(rotate.expected.map(Version::get));
-        let from = Bind::key(&rotate.from);
+        let expires_at = Bind::Bigint(rotate.expires_at.as_millis());
+        let principal = principal(rotate.principal.as_ref());
         let now = Bind::Bigint(now.as_millis());
-        let values = [
-            Bind::key(&rotate.to),
-            payload,
-            Bind::Bigint(rotate.expires_at.as_millis()),
-            principal(rotate.principal.as_ref()),
-            now,
-            from,
-            now,
-            expected,
-            expected,
-            from,
-            from,
-        ];
-        match self.flavor().await? {
+        if let Some(expected) = rotate.expected {
+            let fit = Bind::Bigint(expected.get());
+            let values = [to, payload, expires_at, principal, fit, now, from, now, fit, from, from];
+            let counted = self.connections.execute(&self.statements.rotate_expected, &values).await?;
+            return Ok(standing(counted, Rotated::Gone, Rotated::Stale, Rotated::Rotated(expected.next())));
+        }
+        let values = [to, payload, expires_at, principal, now, from, now, from, from];
+        let moved = match self.flavor().await? {
             Flavor::Mariadb => {
                 let rows =
-                    self.connections.write(&self.statements.rotate_returning, &values, rotated).await?;
+                    self.connections.write(&self.statements.rotate_any_returning, &values, rotated).await?;
                 let mut moved = None;
                 for row in rows {
                     moved = moved.or(row?);
                 }
-                Ok(moved)
+                moved
             }
-            Flavor::Mysql => {
-                let statement = &self.statements.rotate;
-                self.connections.execute_then_version(statement, &values).await?.transpose().map(as_version)
-            }
-        }
+            Flavor::Mysql => self.last_version(&self.statements.rotate_any, &values).await?,
+        };
+        Ok(moved.map_or(Rotated::Gone, Rotated::Rotated))
     }
 
-    /// One try of a rotation that takes the row along.
-    async fn try_rotate_removing(&self, rotate: &Rotate, now: Timestamp) -> Result<Option<Version>> {
-        let expected = Bind::OptionalBigint(rotate.expected.map(Version::get));
-        let values = [
-            Bind::key(&rotate.to),
-            Bind::OptionalText(rotate.payload.as_ref().map(Payload::as_str)),
-            Bind::Bigint(rotate.expires_at.as_millis()),
-            principal(rotate.principal.as_ref()),
-            Bind::key(&rotate.from),
-            Bind::Bigint(now.as_millis()),
-            expected,
-            expected,
-        ];
-        let statement = &self.statements.rotate_removing;
-        match rotate.expected {
-            Some(expected) => {
-                let moved = self.connections.execute(statement, &values).await?;
-                Ok((moved > 0).then(|| expected.next()))
-            }
-            None => {
-                self.connections.execute_then_version(statement, &values).await?.transpose().map(as_version)
-            }
+    /// Takes the row along.
+    async fn rotate_removing(&self, rotate: &Rotate, now: Timestamp) -> Result<Rotated> {
+        let (to, from) = (Bind::key(&rotate.to), Bind::key(&rotate.from));
+        let payload = Bind::OptionalText(rotate.payload.as_ref().map(Payload::as_str));
+        let expires_at = Bind::Bigint(rotate.expires_at.as_millis());
+        let principal = principal(rotate.principal.as_ref());
+        let now = Bind::Bigint(now.as_millis());
+        if let Some(expected) = rotate.expected {
+            let fit = Bind::Bigint(expected.get());
+            let values = [from, now, fit, to, fit, payload, fit, expires_at, fit, principal, fit];
+            let counted =
+                self.connections.execute(&self.statements.rotate_removing_expected, &values).await?;
+            return Ok(standing(counted, Rotated::Gone, Rotated::Stale, Rotated::Rotated(expected.next())));
         }
+        let moved = match self.flavor().await? {
+            Flavor::Mariadb => {
+                let values = [from, now, to, payload, expires_at, principal];
+                let statement = &self.statements.rotate_removing_any_returning;
+                self.returned_version(statement, &values).await?
+            }
+            Flavor::Mysql => {
+                let values = [to, payload, expires_at, principal, from, now];
+                self.last_version(&self.statements.rotate_removing_any, &values).await?
+            }
+        };
+        Ok(moved.map_or(Rotated::Gone, Rotated::Rotated))
+    }
+
+    /// The version that a statement returns, if it found a row.
+    async fn returned_version(&self, statement: &str, values: &[Bind<'_>]) -> Result<Option<Version>> {
+        self.connections.write(statement, values, version).await?.into_iter().next().transpose()
+    }
+
+    /// The version that a statement leaves behind, if it found a row.
+    async fn last_version(&self, statement: &str, values: &[Bind<'_>]) -> Result<Option<Version>> {
+        let version = self.connections.execute_then_version(statement, values).await?;
+        Ok(version.transpose()?.map(Version::new))
     }
 
     async fn count_rows(&self, statement: &str, values: &[Bind<'_>]) -> Result<u64> {
@@ -310,16 +286,23 @@ impl Store for MysqlStore {
     async fn update(&self, update: &Update, now: Timestamp) -> Result<Updated> {
         self.check(&update.key)?;
         self.check_size(&update.payload).await?;
-        loop {
-            if let Some(version) = self.try_update(update, now).await? {
-                return Ok(Updated::Saved(version));
-            }
-            match self.standing(&update.key, update.expected, now).await? {
-                Standing::Gone => return Ok(Updated::Gone),
-                Standing::Stale => return Ok(Updated::Stale),
-                Standing::Fit => {}
-            }
-        }
+        let Some(expected) = update.expected else {
+            return Ok(self.update_any(update, now).await?.map_or(Updated::Gone, Updated::Saved));
+        };
+        let fit = Bind::Bigint(expected.get());
+        let values = [
+            Bind::key(&update.key),
+            Bind::Bigint(now.as_millis()),
+            fit,
+            Bind::Text(update.payload.as_str()),
+            fit,
+            Bind::Bigint(update.expires_at.as_millis()),
+            fit,
+            principal(update.principal.as_ref()),
+            fit,
+        ];
+        let counted = self.connections.execute(&self.statements.update_expected, &values).await?;
+        Ok(standing(counted, Updated::Gone, Updated::Stale, Updated::Saved(expected.next())))
     }
 
     async fn touch(&self, touch: &Touch, now: Timestamp) -> Result<bool> {
@@ -355,24 +338,15 @@ impl Store for MysqlStore {
         if let Some(payload) = &rotate.payload {
             self.check_size(payload).await?;
         }
-        loop {
-            let tried = match rotate.mode {
-                DestroyMode::Soft => self.try_rotate(rotate, now).await,
-                DestroyMode::Hard => self.try_rotate_removing(rotate, now).await,
-            };
-            match tried {
-                Ok(Some(version)) => return Ok(Rotated::Rotated(version)),
-                Ok(None) => {}
-                Err(error) if [Some(DUPLICATE), Some(OUT_OF_RANGE)].contains(&error.code()) => {
-                    return Ok(Rotated::KeyTaken);
-                }
-                Err(error) => return Err(error),
+        let rotated = match rotate.mode {
+            DestroyMode::Soft => self.rotate_marking(rotate, now).await,
+            DestroyMode::Hard => self.rotate_removing(rotate, now).await,
+        };
+        match rotated {
+            Err(error) if [Some(DUPLICATE), Some(OUT_OF_RANGE)].contains(&error.code()) => {
+                Ok(Rotated::KeyTaken)
             }
-            match self.standing(&rotate.from, rotate.expected, now).await? {
-                Standing::Gone => return Ok(Rotated::Gone),
-                Standing::Stale => return Ok(Rotated::Stale),
-                Standing::Fit => {}
-            }
+            rotated => rotated,
         }
     }
 
@@ -390,14 +364,21 @@ impl Store for MysqlStore {
         // No key is empty.
         let except = Bind::Bytes(except.map_or(&[], SessionKey::as_bytes));
         let now = Bind::Bigint(now.as_millis());
-        let (statement, values): (&str, &[Bind<'_>]) = match mode {
-            DestroyMode::Soft => (&self.statements.destroy_principal, &[now, whose, now, except]),
-            DestroyMode::Hard => (&self.statements.remove_principal, &[whose, now, except]),
-        };
-        // A session that was rotated away while the statement waited for its row lives on under a key that may have
-        // been passed already.
-        let left = &self.statements.count_principal_except;
-        self.connections.execute_until_none(statement, values, left, &[now, whose, except]).await
+        if mode == DestroyMode::Hard {
+            // A session that was rotated away while the statement waited for its row lives on under a key that may
+            // have been passed already. A DELETE cannot look at a snapshot, and so not see it.
+            let (remove, left) = (&self.statements.remove_principal, &self.statements.count_principal_except);
+            let [removed, counted] = [[whose, now, except], [now, whose, except]];
+            return self.connections.execute_until_none(remove, &removed, left, &counted).await;
+        }
+        let values = [whose, now, whose, now, except, now];
+        loop {
+            match self.connections.execute(&self.statements.destroy_principal, &values).await {
+                // A session was rotated away while this waited for its row. Nothing was done.
+                Err(error) if error.code() == Some(OUT_OF_RANGE) => {}
+                ended => return Ok(ended? / counted::DONE),
+            }
+        }
     }
 
     async fn purge_expired(&self, now: Timestamp, limit: NonZeroU32) -> Result<u64> {
@@ -545,6 +526,11 @@ fn rotated(row: &MysqlRow) -> Result<Option<Version>> {
     })
 }
 
-fn as_version(version: Option<i64>) -> Option<Version> {
-    version.map(Version::new)
+/// What a statement with an expected version came to.
+fn standing<T>(rows: u64, gone: T, stale: T, done: T) -> T {
+    match rows {
+        counted::NONE => gone,
+        counted::LEFT => stale,
+        _ => done,
+    }
 }
