@@ -23,6 +23,9 @@ const ORDER: [&str; 9] = [
     "sameSite",
 ];
 
+/// 200,000 years in milliseconds. JavaScript counts 273,790 years from 1970.
+const LONGEST_MAX_AGE: i64 = 200_000 * 31_556_952_000;
+
 /// A session's `cookie` object: how its cookie is sent, and how long the session lives.
 ///
 /// Whatever was read stays as it was written, in the order it was written in; what is set comes at express-session's
@@ -64,10 +67,13 @@ impl Default for Cookie {
 impl Cookie {
     /// How long cookie and session live after the last use, to the millisecond; `None` for a cookie that ends with
     /// the browser. Defaults to `None`. [`touch`](Cookie::touch) makes the date of it.
+    ///
+    /// Over 200,000 years are 200,000 years: JavaScript has no date for the end of a longer one, and a Node application
+    /// could not touch the session.
     #[must_use]
     pub fn with_max_age(self, span: Option<Duration>) -> Cookie {
-        // Nothing over i64::MAX ms can be counted; it is 292 million years.
-        let millis = span.map(|span| i64::try_from(span.as_millis()).unwrap_or(i64::MAX));
+        let millis =
+            span.map(|span| i64::try_from(span.as_millis()).unwrap_or(LONGEST_MAX_AGE).min(LONGEST_MAX_AGE));
         self.set("originalMaxAge", &millis).set("expires", &None::<&str>)
     }
 
@@ -360,6 +366,7 @@ mod tests {
         }
         let mut cookie = Cookie::default().with_max_age(Some(Duration::MAX));
         cookie.touch(NOW);
+        assert_eq!(cookie.expires().map(date::to_iso).as_deref(), Some("+202026-11-22T06:17:21.308Z"));
         assert!(cookie.render("sid", "x").unwrap().contains("; Expires=Thu, 30 Dec 9999"));
     }
 
