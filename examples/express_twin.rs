@@ -1,8 +1,9 @@
 //! The twin of `interop/app.js`: the same routes over the same table of sessions, in Rust. A browser that signed in on
 //! one is signed in on the other.
 //!
-//! Usage: `DATABASE_URL=… express_twin PORT [--create-table]`. It prints `listening on 127.0.0.1:PORT` when it takes
-//! requests; port 0 takes a free one.
+//! Usage: `DATABASE_URL=… express_twin PORT LAYOUT [--create-table]`. LAYOUT is `connect-typeorm` or
+//! `connect-mssql-v2`. The URL is `sqlite:PATH`, `postgres://…`, `mysql://…`, or an ADO.NET connection string. It prints
+//! `listening on 127.0.0.1:PORT` when it takes requests; port 0 takes a free one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use serde::{Deserialize, Serialize};
 use session_store::express::{Cookie, ExpressLayer, ExpressSession, RequestSession, SameSite, Secrets};
+use session_store::session_mssql::ConnectMssqlV2Store;
 use session_store::session_sqlite::ConnectTypeorm;
 use session_store::{SqliteStore, Store};
 
@@ -23,11 +25,11 @@ const HOUR: Duration = Duration::from_secs(3600);
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [port, flags @ ..] = arguments.as_slice() else {
-        return Err("usage: DATABASE_URL=... express_twin PORT [--create-table]".into());
+    let [port, layout, flags @ ..] = arguments.as_slice() else {
+        return Err("usage: DATABASE_URL=... express_twin PORT LAYOUT [--create-table]".into());
     };
     let url = std::env::var("DATABASE_URL")?;
-    let table = open(&url, flags.iter().any(|flag| flag == "--create-table")).await?;
+    let table = open(&url, layout, flags.iter().any(|flag| flag == "--create-table")).await?;
     let sessions = ExpressSession::store(table).cleanup_limit(2).build()?;
     let cookie = Cookie::default().with_max_age(Some(HOUR)).with_same_site(SameSite::Lax);
     let layer = ExpressLayer::new(sessions, Secrets::new([SECRET])?).with_cookie(cookie)?;
@@ -44,16 +46,27 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The table that connect-typeorm uses.
-async fn open(url: &str, create_table: bool) -> session_store::Result<Arc<dyn Store>> {
-    let Some(path) = url.strip_prefix("sqlite:") else {
-        return Err(session_store::Error::invalid_input("give a URL that begins with `sqlite:`"));
-    };
-    let store = SqliteStore::builder(path).connect_typeorm(ConnectTypeorm::new()).open()?;
-    if create_table {
-        store.create_table().await?;
+/// The table that the Node store uses.
+async fn open(url: &str, layout: &str, create_table: bool) -> session_store::Result<Arc<dyn Store>> {
+    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+    match (layout, scheme) {
+        ("connect-typeorm", "sqlite") => {
+            let path = url.trim_start_matches("sqlite:");
+            let store = SqliteStore::builder(path).connect_typeorm(ConnectTypeorm::new()).open()?;
+            if create_table {
+                store.create_table().await?;
+            }
+            Ok(Arc::new(store))
+        }
+        ("connect-mssql-v2", _) => {
+            let store = ConnectMssqlV2Store::builder().ado_string(url).connect().await?;
+            if create_table {
+                store.create_table().await?;
+            }
+            Ok(Arc::new(store))
+        }
+        _ => Err(session_store::Error::invalid_input("no table of this layout in a database of this kind")),
     }
-    Ok(Arc::new(store))
 }
 
 /// What both applications answer.

@@ -15,18 +15,33 @@ use crate::{cleanup, process, report, tally, terminal};
 use browser::{Answer, Browser};
 use twin::{Language, Twin};
 
-/// The databases that connect-typeorm and this project both know.
+/// A database that a Node store and this project both know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Database {
     Sqlite,
     Server(Kind),
 }
 
-const DATABASES: [Database; 3] =
-    [Database::Sqlite, Database::Server(Kind::Postgres), Database::Server(Kind::Mariadb)];
+/// A table that both use: where it is, and the Node package whose layout it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Table {
+    database: Database,
+    layout: &'static str,
+}
 
-/// The servers whose drivers have the layout of connect-typeorm.
-const SHARED: [Kind; 0] = [];
+const CONNECT_TYPEORM: &str = "connect-typeorm";
+const CONNECT_MSSQL_V2: &str = "connect-mssql-v2";
+
+const TABLES: [Table; 5] = [
+    Table { database: Database::Sqlite, layout: CONNECT_TYPEORM },
+    Table { database: Database::Server(Kind::Postgres), layout: CONNECT_TYPEORM },
+    Table { database: Database::Server(Kind::Mariadb), layout: CONNECT_TYPEORM },
+    Table { database: Database::Server(Kind::Mssql), layout: CONNECT_MSSQL_V2 },
+    Table { database: Database::Server(Kind::Mssql), layout: CONNECT_TYPEORM },
+];
+
+/// The tables that the Rust half cannot share yet.
+const NOT_SHARED: [Table; 3] = [TABLES[1], TABLES[2], TABLES[4]];
 
 impl Database {
     fn name(self) -> &'static str {
@@ -40,29 +55,34 @@ impl Database {
 /// What the command line asks for.
 #[derive(Debug)]
 struct Options {
-    databases: Vec<Database>,
+    tables: Vec<Table>,
+    /// Whether all of them were asked for, by naming none.
+    everything: bool,
     /// Whether what cannot run is a failure.
     require: bool,
-    install: bool,
+    sources: Sources,
     tally: Option<PathBuf>,
 }
 
 const HELP: &str = "\
 Usage: cargo xtask interop [OPTIONS] [DATABASE...]
 
-Runs a Node application (express, express-session, connect-typeorm) and a Rust one (the layer for express sessions) on
-one live table, and a browser that signs in on one, is known on the other, counts up on both in turn, signs out on one
-and is unknown on both: in every direction, on a table that either of them made.
+Runs a Node application (express, express-session; connect-typeorm, and on SQL Server also connect-mssql-v2) and a Rust
+one (the layer for express sessions) on one live table, and a browser that signs in on one, is known on the other,
+counts up on both in turn, signs out on one and is unknown on both: in every direction, on a table that either of them
+made.
 
-DATABASE is sqlite, postgres or mariadb; all of them by default. Needs Node 20 or later and npm, and says so where they
-are missing. The first run installs the packages that interop/package-lock.json pins into interop/node_modules.
+DATABASE is sqlite, postgres, mariadb or mssql; all of them by default. Needs Node 20 or later and npm, and says so
+where they are missing. The first run installs the packages that interop/package-lock.json pins into
+interop/node_modules; it needs npm's registry and no compiler.
 
 Options:
   --require   fail if something cannot run, instead of saying so
   --install   install the packages of missing database servers (Debian, Ubuntu)
+  --babelfish FOLDER  take the Babelfish that is installed there for SQL Server (also BABELFISH_HOME)
   --tally FILE  append the numbers of passed and failed to FILE
   -h, --help  show this
-Servers are taken from SESSION_STORE_POSTGRES_URL and SESSION_STORE_MARIADB_URL if set, else started and stopped here.";
+Servers are started and stopped here. One that was there before is never used: the tables have names of their own.";
 
 /// Runs the command.
 pub(crate) fn run(parser: lexopt::Parser) -> Result<ExitCode> {
@@ -78,7 +98,7 @@ pub(crate) fn run(parser: lexopt::Parser) -> Result<ExitCode> {
         }
     };
     let start = Instant::now();
-    let programs = match twin::programs()? {
+    let programs = match twin::programs(options.everything)? {
         Ok(programs) => programs,
         Err(why) => {
             terminal::say(&format!("interop: not run: {why}"));
@@ -87,10 +107,15 @@ pub(crate) fn run(parser: lexopt::Parser) -> Result<ExitCode> {
         }
     };
     let (mut passed, mut failed, mut missing) = (0, 0, 0);
-    for &database in &options.databases {
+    for &table in &options.tables {
         for maker in Language::BOTH {
-            terminal::step(&format!("\n{}, on a table that {} made", database.name(), maker.name()));
-            match prove(database, maker, &programs, options.install) {
+            let Table { database, layout } = table;
+            terminal::step(&format!(
+                "\n{}, {layout}, on a table that {} made",
+                database.name(),
+                maker.name()
+            ));
+            match prove(table, maker, &programs, &options.sources) {
                 Ok(Ok(visits)) => passed += visits,
                 Ok(Err(why)) => {
                     missing += 1;
@@ -116,22 +141,33 @@ pub(crate) fn run(parser: lexopt::Parser) -> Result<ExitCode> {
 fn parse(mut parser: lexopt::Parser) -> Result<Option<Options>> {
     use lexopt::prelude::{Long, Short, Value};
 
-    let mut options = Options { databases: Vec::new(), require: false, install: false, tally: None };
+    let mut options = Options {
+        tables: Vec::new(),
+        everything: false,
+        require: false,
+        sources: Sources { fresh: true, ..Sources::default() },
+        tally: None,
+    };
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(None),
             Long("require") => options.require = true,
-            Long("install") => options.install = true,
+            Long("install") => options.sources.install = true,
+            Long("babelfish") => options.sources.babelfish = Some(parser.value()?.into()),
             Long("tally") => options.tally = Some(parser.value()?.into()),
             Value(name) => {
-                let known = DATABASES.into_iter().find(|database| name == database.name());
-                options.databases.push(known.with_context(|| format!("no database {name:?}"))?);
+                let known = options.tables.len();
+                options.tables.extend(TABLES.into_iter().filter(|table| name == table.database.name()));
+                if options.tables.len() == known {
+                    bail!("no database {name:?}");
+                }
             }
             other => return Err(other.unexpected().into()),
         }
     }
-    if options.databases.is_empty() {
-        options.databases.extend(DATABASES);
+    if options.tables.is_empty() {
+        options.everything = true;
+        options.tables.extend(TABLES);
     }
     Ok(Some(options))
 }
@@ -139,22 +175,20 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Options>> {
 /// Starts the database and both applications, and lets the browser loose. Returns how many visits it made; the inner
 /// error says what is missing here.
 fn prove(
-    database: Database,
+    table: Table,
     maker: Language,
     programs: &twin::Programs,
-    install: bool,
+    sources: &Sources,
 ) -> Result<std::result::Result<usize, String>> {
+    let Table { database, layout } = table;
+    if NOT_SHARED.contains(&table) {
+        return Ok(Err(format!("the driver for {} cannot share {layout}'s table yet", database.name())));
+    }
     let (folder, _guard) = cleanup::folder("interop")?;
     let mut server = None;
     let url = match database {
         Database::Sqlite => format!("sqlite:{}", folder.join("sessions.db").display()),
-        Database::Server(kind) if !SHARED.contains(&kind) => {
-            return Ok(Err(format!(
-                "the driver for {} cannot share connect-typeorm's table yet",
-                kind.name()
-            )));
-        }
-        Database::Server(kind) => match server::open(kind, &Sources { install, ..Sources::default() })? {
+        Database::Server(kind) => match server::open(kind, sources)? {
             Opened::Server(opened) => {
                 terminal::detail(&format!("server: {}", opened.origin));
                 server.insert(opened).url.clone()
@@ -162,8 +196,9 @@ fn prove(
             Opened::Unavailable(why) => return Ok(Err(why)),
         },
     };
-    let first = Twin::start(maker, programs, &url, true, &folder)?;
-    let second = Twin::start(maker.other(), programs, &url, false, &folder)?;
+    let place = twin::Place { url: &url, layout, folder: &folder };
+    let first = Twin::start(maker, programs, &place, true)?;
+    let second = Twin::start(maker.other(), programs, &place, false)?;
     let twins = [&first, &second];
     let outcome = twins_share_sessions(twins);
     if outcome.is_err() {

@@ -74,6 +74,8 @@ pub(crate) struct Sources {
     pub(crate) babelfish: Option<PathBuf>,
     /// Whether packages of the operating system may be installed.
     pub(crate) install: bool,
+    /// Whether it must be a server that is started here, as what is done there would harm tables of somebody else.
+    pub(crate) fresh: bool,
 }
 
 /// A server that accepts connections. It is stopped, and its data removed, when this is dropped.
@@ -132,6 +134,9 @@ pub(crate) fn open(kind: Kind, sources: &Sources) -> Result<Opened> {
 type Found = std::result::Result<Server, String>;
 
 fn given(kind: Kind, sources: &Sources) -> Result<Found> {
+    if sources.fresh {
+        return Ok(Err("a server of its own is needed".to_owned()));
+    }
     if let Some(url) = sources.urls.get(&kind) {
         return connect(kind, url, "--url").map(Ok);
     }

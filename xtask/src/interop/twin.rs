@@ -21,8 +21,8 @@ const OLDEST_NODE: u32 = 20;
 /// How long an application may take until it listens.
 const READY: Duration = Duration::from_secs(60);
 
-/// How long npm may take: a module may have to be compiled.
-const INSTALLED: Duration = Duration::from_secs(900);
+/// How long npm may take. Nothing is compiled: the registry has it all ready to run.
+const INSTALLED: Duration = Duration::from_secs(300);
 
 /// What an application is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,9 @@ pub(super) struct Programs {
 }
 
 /// Finds Node, installs the packages, and builds the Rust application. The inner error says what is missing here.
-pub(super) fn programs() -> Result<std::result::Result<Programs, String>> {
+/// With `everything` it is built with the features that the other tests are built with, so that nothing is compiled
+/// twice on a machine that runs them all.
+pub(super) fn programs(everything: bool) -> Result<std::result::Result<Programs, String>> {
     let missing = "install Node 20 or later and npm";
     let Some(node) = process::find("node", &[]) else {
         return Ok(Err(format!("there is no `node` on PATH: {missing}")));
@@ -73,7 +75,7 @@ pub(super) fn programs() -> Result<std::result::Result<Programs, String>> {
     }
     terminal::step("programs");
     install(&npm)?;
-    Ok(Ok(Programs { node, rust: build()? }))
+    Ok(Ok(Programs { node, rust: build(everything)? }))
 }
 
 fn folder() -> PathBuf {
@@ -91,16 +93,20 @@ fn install(npm: &Path) -> Result<()> {
         return Ok(());
     }
     let mut install = Command::new(npm);
-    install.current_dir(folder()).args(["ci", "--no-audit", "--no-fund"]);
+    install.current_dir(folder()).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
     process::must(&mut install, INSTALLED)?;
     fs::write(stamp, lock).context("interop/node_modules cannot be written")
 }
 
 /// Builds the example and returns where it is.
-fn build() -> Result<PathBuf> {
+fn build(everything: bool) -> Result<PathBuf> {
     let mut build = workspace::cargo();
-    build.args(["build", "--package=session-store", "--example=express_twin"]);
-    build.arg("--features=express,sqlite-bundled,postgres,mysql");
+    build.args(["build", "--example=express_twin"]);
+    if everything {
+        build.args(workspace::Metadata::read_members()?.everything());
+    } else {
+        build.args(["--package=session-store", "--features=express,sqlite-bundled,postgres,mysql,mssql"]);
+    }
     terminal::command(&process::line(&build));
     build.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
     let output = build.output().context("cargo cannot be run")?;
@@ -116,10 +122,22 @@ fn build() -> Result<PathBuf> {
         .context("cargo did not say where the example is")
 }
 
+/// Where both work.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    /// Holds a password: never to be printed.
+    pub(super) url: &'a str,
+    /// The Node package whose table it is.
+    pub(super) layout: &'static str,
+    /// Where logs go.
+    pub(super) folder: &'a Path,
+}
+
 /// An application that listens. It is stopped when this is dropped.
 #[derive(Debug)]
 pub(super) struct Twin {
     language: Language,
+    layout: &'static str,
     /// `127.0.0.1:PORT`.
     pub(super) address: String,
     errors: PathBuf,
@@ -143,9 +161,8 @@ impl Twin {
     pub(super) fn start(
         language: Language,
         programs: &Programs,
-        url: &str,
+        place: &Place<'_>,
         create_table: bool,
-        folder: &Path,
     ) -> Result<Self> {
         let mut command = match language {
             Language::Node => {
@@ -155,12 +172,12 @@ impl Twin {
             }
             Language::Rust => Command::new(&programs.rust),
         };
-        command.arg("0").args(create_table.then_some("--create-table"));
+        command.args(["0", place.layout]).args(create_table.then_some("--create-table"));
         terminal::command(&process::line(&command));
-        let errors = folder.join(format!("{}.log", language.name()));
+        let errors = place.folder.join(format!("{}.log", language.name()));
         command
             .current_dir(self::folder())
-            .env("DATABASE_URL", url)
+            .env("DATABASE_URL", place.url)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(&errors)?);
@@ -168,6 +185,7 @@ impl Twin {
         let listening = first_line(&mut child);
         let twin = Self {
             language,
+            layout: place.layout,
             address: listening.unwrap_or_default(),
             errors,
             _guard: guard,
@@ -186,9 +204,9 @@ impl Twin {
     /// How long a session may live after the answer that said it is over: connect-typeorm answers before it asks the
     /// database.
     pub(super) fn ends_sessions_within(&self) -> Duration {
-        match self.language {
-            Language::Node => Duration::from_secs(5),
-            Language::Rust => Duration::ZERO,
+        match (self.language, self.layout) {
+            (Language::Node, super::CONNECT_TYPEORM) => Duration::from_secs(5),
+            _ => Duration::ZERO,
         }
     }
 
