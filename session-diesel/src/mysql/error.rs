@@ -2,7 +2,7 @@
 
 use deadpool::managed::{PoolError, TimeoutType};
 use diesel::ConnectionError;
-use diesel::result::Error as DieselError;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel_async::pooled_connection::PoolError as DieselPoolError;
 use session_core::{Error, ErrorKind};
 
@@ -35,13 +35,16 @@ pub(super) enum Connection {
 /// The row's key is taken.
 pub(super) const DUPLICATE: &str = "1062";
 
-/// A number is out of range: what a rotation to a taken key provokes.
+/// A number is out of range: what ending a principal's sessions provokes if one of them moved meanwhile.
 pub(super) const OUT_OF_RANGE: &str = "1690";
 
 /// Classifies what an operation came back with. `ddl` is what would make the table.
 pub(super) fn of_query(error: DieselError, ddl: &str) -> Fault {
     match error {
-        DieselError::DatabaseError(_, information) => of_message(information.message(), ddl),
+        DieselError::DatabaseError(kind, information) => {
+            let message = information.message();
+            of_answer(number(&kind, message), message, ddl)
+        }
         // Only a value that diesel cannot encode ends here, before anything is sent; none of ours can fail so.
         other => Fault {
             error: Error::new(ErrorKind::Backend, "the driver failed; see the source").with_source(other),
@@ -124,12 +127,10 @@ fn connecting_by_code(code: &str, message: &str) -> Error {
     error.with_code(code)
 }
 
-/// diesel-async keeps the message alone, of the server's errors and of its own client's. Connections of our own ask
-/// for messages in English. A message that may quote a value is not passed on.
-fn of_message(message: &str, ddl: &str) -> Fault {
+/// A message that may quote a value is not passed on.
+fn of_answer(code: Option<&'static str>, message: &str, ddl: &str) -> Fault {
     use Connection::{Lost, Sound, Unfit};
 
-    let code = number(message);
     let says = |what: &str| format!("{what} ({message})");
     let backend = |what: String| Error::new(ErrorKind::Backend, what).with_indeterminate(false);
     let too_large =
@@ -144,6 +145,9 @@ fn of_message(message: &str, ddl: &str) -> Fault {
         Some("1146") => {
             (backend(says(&format!("the table is missing; call `create_table`, or run this: {ddl}"))), Sound)
         }
+        Some("1048" | "1364" | "1452" | "3819" | "4025") => {
+            (backend("the table has a constraint that is not ours; drop it".to_owned()), Sound)
+        }
         Some("1054") => (backend(says("the table lacks a column; run the doctor on it")), Sound),
         Some("1142" | "1143" | "1044") => (
             backend(says("the user may not do that; grant SELECT, INSERT, UPDATE and DELETE on the table")),
@@ -156,10 +160,10 @@ fn of_message(message: &str, ddl: &str) -> Fault {
             Error::new(ErrorKind::TooLarge, "a value is longer than its column; run the doctor on the table"),
             Sound,
         ),
-        Some("1366") => {
+        Some("1366" | "3988") => {
             (backend("a column cannot hold every character; run the doctor on the table".to_owned()), Sound)
         }
-        Some("1290" | "1836") => (
+        Some("1290" | "1792" | "1836") => (
             Error::unavailable("this server only reads: connect to the one that writes")
                 .with_indeterminate(false)
                 .with_unreachable(),
@@ -194,8 +198,18 @@ fn of_message(message: &str, ddl: &str) -> Fault {
     Fault { error, connection }
 }
 
-/// The number of an error again, from the beginning or end of its message.
-fn number(message: &str) -> Option<&'static str> {
+/// The number of an error again, from diesel's kind or the beginning or end of its message, which is all that
+/// diesel-async keeps. The outcomes hang on kinds, and on what is the same in every language; for the rest connections
+/// of our own ask for messages in English.
+fn number(kind: &DatabaseErrorKind, message: &str) -> Option<&'static str> {
+    match kind {
+        DatabaseErrorKind::UniqueViolation => return Some(DUPLICATE),
+        DatabaseErrorKind::ForeignKeyViolation => return Some("1452"),
+        DatabaseErrorKind::NotNullViolation => return Some("1048"),
+        DatabaseErrorKind::CheckViolation => return Some("3819"),
+        DatabaseErrorKind::ReadOnlyTransaction => return Some("1792"),
+        _ => {}
+    }
     const BEGINNINGS: &[(&str, &str)] = &[
         ("Deadlock found", "1213"),
         ("Record has changed since last read", "1020"),
@@ -206,20 +220,21 @@ fn number(message: &str) -> Option<&'static str> {
         ("Query execution was interrupted", "1317"),
         ("Unknown column", "1054"),
         ("Access denied", "1044"),
-        ("Duplicate entry", DUPLICATE),
-        ("BIGINT value is out of range", OUT_OF_RANGE),
-        ("BIGINT UNSIGNED value is out of range", OUT_OF_RANGE),
+        // Whatever the language.
+        ("BIGINT", OUT_OF_RANGE),
         ("Out of range value for column", "1264"),
         ("Got a packet bigger than", "1153"),
         ("Driver error: `Packet too large", "1153"),
         ("Parameter of prepared statement which is set through mysql_send_long_data()", "1105"),
         ("Data too long for column", "1406"),
         ("Incorrect string value", "1366"),
+        ("Conversion from collation", "3988"),
         ("Running in read-only mode", "1836"),
         ("Server shutdown in progress", "1053"),
         ("WSREP has not yet prepared node", "1047"),
         ("Connection was killed", "1927"),
         ("Can't create more than max_prepared_stmt_count", "1461"),
+        ("CONSTRAINT ", "4025"),
     ];
     const PARTS: &[(&str, &str, &str)] = &[
         ("Table ", " doesn't exist", "1146"),
@@ -235,6 +250,11 @@ fn number(message: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn of_message(message: &str, ddl: &str) -> Fault {
+        let kind = DatabaseErrorKind::Unknown;
+        of_query(DieselError::DatabaseError(kind, Box::new(message.to_owned())), ddl)
+    }
 
     #[test]
     fn a_message_is_classified_with_its_number() {
@@ -289,8 +309,12 @@ mod tests {
 
     #[test]
     fn a_message_that_quotes_a_value_is_not_passed_on() {
+        let kind = DatabaseErrorKind::UniqueViolation;
+        let message = "Duplicate entry 'secret' for key 'PRIMARY'".to_owned();
+        let error = of_query(DieselError::DatabaseError(kind, Box::new(message)), "").error;
+        assert_eq!(error.code(), Some(DUPLICATE));
+        assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
         for message in [
-            "Duplicate entry 'secret' for key 'PRIMARY'",
             "Incorrect string value: 'secret' for column 'payload'",
             "Data too long for column 'secret' at row 1",
         ] {

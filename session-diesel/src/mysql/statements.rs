@@ -36,9 +36,9 @@ pub(super) struct Statements {
     pub(super) destroy: String,
     /// key, now.
     pub(super) remove: String,
-    /// to, payload, expires_at, principal, expected, now, from, now, expected, from, from. Counts as [`counted`].
+    /// to, payload, expires_at, principal, expected, now, from, now, expected, and from three times. Counts as [`counted`].
     pub(super) rotate_expected: String,
-    /// to, payload, expires_at, principal, now, from, now, from, from. Leaves the version for `LAST_VERSION`.
+    /// to, payload, expires_at, principal, now, from, now, and from three times. Leaves the version for `LAST_VERSION`.
     pub(super) rotate_any: String,
     /// As `rotate_any`. MariaDB: gives version and destroyed_at of both rows.
     pub(super) rotate_any_returning: String,
@@ -211,9 +211,9 @@ fn meet(t: &str, change: &str) -> String {
 }
 
 /// Two rows: the new one is inserted, the old one meets itself and is marked; if it does not `fit`, the old one alone,
-/// which is left as it is. A row that has the new key already must not be marked, but end the statement: the sum is out
-/// of range, in every sql_mode. Each value stands beside a column, whose type it so takes: MariaDB makes an INT of a
-/// bare one that was small before.
+/// which is left as it is. A row that has the new key already must not be marked, but end the statement: it is to get
+/// the old key, which is taken. Each value stands beside a column, whose type it so takes: MariaDB makes an INT of a bare
+/// one that was small before.
 fn rotate(t: &str, fit: &str) -> String {
     format!(
         "INSERT INTO {t} (`key`, payload, expires_at, created_at, version, principal, destroyed_at) \
@@ -223,8 +223,8 @@ fn rotate(t: &str, fit: &str) -> String {
          FROM {t} AS o CROSS JOIN (SELECT 0 AS old UNION ALL SELECT 1) AS n \
          WHERE o.`key` = ? AND o.destroyed_at IS NULL AND o.expires_at > ? AND (n.old OR {fit}) \
          FOR UPDATE ON DUPLICATE KEY UPDATE \
-         version = IF({t}.`key` = ?, {t}.version, GREATEST({t}.version, 1) + 9223372036854775807), \
-         destroyed_at = IF({t}.`key` = ?, VALUES(destroyed_at), {t}.destroyed_at)"
+         destroyed_at = IF({t}.`key` = ?, VALUES(destroyed_at), {t}.destroyed_at), \
+         `key` = IF({t}.`key` = ?, {t}.`key`, ?)"
     )
 }
 

@@ -184,11 +184,11 @@ impl MysqlStore {
         let now = Bind::Bigint(now.as_millis());
         if let Some(expected) = rotate.expected {
             let fit = Bind::Bigint(expected.get());
-            let values = [to, payload, expires_at, principal, fit, now, from, now, fit, from, from];
+            let values = [to, payload, expires_at, principal, fit, now, from, now, fit, from, from, from];
             let counted = self.connections.execute(&self.statements.rotate_expected, &values).await?;
             return Ok(standing(counted, Rotated::Gone, Rotated::Stale, Rotated::Rotated(expected.next())));
         }
-        let values = [to, payload, expires_at, principal, now, from, now, from, from];
+        let values = [to, payload, expires_at, principal, now, from, now, from, from, from];
         let moved = match self.flavor().await? {
             Flavor::Mariadb => {
                 let rows =
@@ -343,9 +343,7 @@ impl Store for MysqlStore {
             DestroyMode::Hard => self.rotate_removing(rotate, now).await,
         };
         match rotated {
-            Err(error) if [Some(DUPLICATE), Some(OUT_OF_RANGE)].contains(&error.code()) => {
-                Ok(Rotated::KeyTaken)
-            }
+            Err(error) if error.code() == Some(DUPLICATE) => Ok(Rotated::KeyTaken),
             rotated => rotated,
         }
     }

@@ -1,5 +1,9 @@
 //! MySQL and MariaDB.
 
+#[path = "mysql_errors.rs"]
+mod errors;
+#[path = "mysql_login.rs"]
+mod login;
 #[path = "mysql_outcomes.rs"]
 mod outcomes;
 
@@ -15,16 +19,14 @@ use libtest_mimic::Trial;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};
 use session_core::{
-    Destroy, DestroyMode, Error, ErrorKind, Filter, Payload, Principal, Rotate, Rotated, Severity, Store,
+    DestroyMode, ErrorKind, Filter, Payload, Principal, Rotate, Rotated, Severity, Store, TableName,
     Timestamp, Touch, Update, Version, Write,
 };
-use session_diesel::{MysqlBuilder, MysqlStore, TlsMode};
+use session_diesel::MysqlStore;
 
-use crate::scratch::{Scratch, command_as, find, run};
-use crate::{LATER, NOW, address, create, fresh_table, key, numbers, trial};
+use crate::{NOW, address, create, fresh_table, key, numbers, trial};
 
 const URL: &str = "SESSION_STORE_MYSQL_URL";
-const BINARIES: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
 
 pub(crate) fn trials() -> Vec<Trial> {
     let url = address(URL);
@@ -33,15 +35,16 @@ pub(crate) fn trials() -> Vec<Trial> {
         let url = url.clone().unwrap_or_default();
         trial(&format!("mysql::{name}"), missing.clone(), move || test(url))
     };
-    let own = find("mariadbd", &BINARIES)
-        .and_then(|_| find("mariadb-install-db", &[]))
-        .and_then(|_| find("openssl", &[]))
-        .err();
     vec![
-        with("errors_say_what_to_do", |url| Box::pin(errors_say_what_to_do(url))),
-        with("a_payload_over_the_packet_is_too_large", |url| {
-            Box::pin(a_payload_over_the_packet_is_too_large(url))
+        with("faults_are_told_apart", |url| Box::pin(errors::faults_are_told_apart(url))),
+        with("a_refused_connection_says_why", |url| Box::pin(errors::a_refused_connection_says_why(url))),
+        with("no_language_of_the_server_changes_an_outcome", |url| {
+            Box::pin(errors::no_language_of_the_server_changes_an_outcome(url))
         }),
+        with("a_payload_over_the_packet_is_too_large", |url| {
+            Box::pin(errors::a_payload_over_the_packet_is_too_large(url))
+        }),
+        with("a_lax_server_cuts_nothing", |url| Box::pin(a_lax_server_cuts_nothing(url))),
         with("a_closed_connection_is_replaced", |url| Box::pin(a_closed_connection_is_replaced(url))),
         with("every_number_comes_back", |url| Box::pin(every_number_comes_back(url))),
         with("numbers_sent_as_text_are_read", |url| Box::pin(numbers_sent_as_text_are_read(url))),
@@ -59,8 +62,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         with("a_principal_is_ended_past_a_row_that_moves_backwards", |url| {
             Box::pin(outcomes::a_principal_is_ended_past_a_row_that_moves_backwards(url))
         }),
-        trial("mysql::tls_is_verified", own, tls_is_verified),
     ]
+    .into_iter()
+    .chain(login::trials())
+    .collect()
 }
 
 async fn store(url: &str, name: &str) -> MysqlStore {
@@ -82,27 +87,31 @@ async fn drop_table(url: &str, name: &str) {
     sql(url, &format!("DROP TABLE IF EXISTS `{}`", fresh_table(name))).await;
 }
 
-fn assert_error(error: &Error, kind: ErrorKind, code: &str, indeterminate: bool) {
-    assert_eq!((error.kind(), error.code()), (kind, Some(code)), "{error}");
-    assert_eq!(error.is_indeterminate(), indeterminate, "{error}");
-    assert_eq!(error.backend(), Some("mysql"), "{error}");
-}
-
 async fn is_mariadb(url: &str) -> bool {
     raw(url).await.query_first::<String, _>("SELECT VERSION()").await.unwrap().unwrap().contains("MariaDB")
 }
 
-/// Returns once a statement waits for a row that another has locked.
-async fn somebody_waits(url: &str) {
-    // MySQL's own innodb_trx shows the text of the statements, and fails where a key stands in one.
-    let waiting = if is_mariadb(url).await {
-        "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
-    } else {
-        "SELECT COUNT(*) FROM performance_schema.data_lock_waits"
-    };
+/// Returns once a statement waits for a row of a table that another has locked.
+async fn somebody_waits(url: &str, table: &TableName) {
     let mut observer = raw(url).await;
+    // MariaDB's table of locks is a cache that is not made anew while somebody keeps on asking.
+    let mariadb = is_mariadb(url).await;
     let poll = async {
-        while observer.query_first::<i64, _>(waiting).await.unwrap() == Some(0) {
+        loop {
+            let waits = if mariadb {
+                let status: (String, String, String) =
+                    observer.query_first("SHOW ENGINE INNODB STATUS").await.unwrap().unwrap();
+                // Behind the report of the last deadlock, which was waited for, too.
+                let (_, now) = status.2.rsplit_once("\nTRANSACTIONS\n").unwrap();
+                now.lines().any(|line| line.contains(&format!("`{table}` ")) && line.ends_with(" waiting"))
+            } else {
+                let query = "SELECT 1 FROM performance_schema.data_locks \
+                     WHERE LOCK_STATUS = 'WAITING' AND OBJECT_NAME = ? LIMIT 1";
+                observer.exec_first::<i64, _, _>(query, (table.table(),)).await.unwrap().is_some()
+            };
+            if waits {
+                return;
+            }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
@@ -126,89 +135,6 @@ fn connection_pool(url: &str, size: usize, set_up: &str) -> Pool<AsyncMysqlConne
         })
     });
     Pool::builder(AsyncDieselConnectionManager::new_with_config(url, config)).max_size(size).build().unwrap()
-}
-
-async fn errors_say_what_to_do(url: String) {
-    let name = fresh_table("errors");
-    let store = MysqlStore::builder().url(&url).table(name.clone()).pool_size(1).build().unwrap();
-    let error = store.load(&key("a"), NOW).await.unwrap_err();
-    assert_error(&error, ErrorKind::Backend, "1146", false);
-    assert!(error.to_string().contains(&format!("CREATE TABLE IF NOT EXISTS `{name}`")), "{error}");
-
-    store.create_table().await.unwrap();
-    store.create(&create("a"), NOW).await.unwrap();
-    sql(&url, &format!("ALTER TABLE `{name}` RENAME COLUMN version TO versio")).await;
-    assert_error(&store.load(&key("a"), NOW).await.unwrap_err(), ErrorKind::Backend, "1054", false);
-    sql(&url, &format!("ALTER TABLE `{name}` RENAME COLUMN versio TO version")).await;
-
-    let hurried = connection_pool(&url, 1, "SET innodb_lock_wait_timeout = 1");
-    let hurried = MysqlStore::builder().pool(hurried).table(name.clone()).build().unwrap();
-    let mut holder = raw(&url).await;
-    holder.query_drop("BEGIN").await.unwrap();
-    let lock = format!("SELECT 1 FROM `{name}` WHERE `key` = ? FOR UPDATE");
-    holder.exec_drop(&lock, (key("a").as_bytes(),)).await.unwrap();
-    let touch = Touch { key: key("a"), expires_at: LATER };
-    assert_error(&hurried.touch(&touch, NOW).await.unwrap_err(), ErrorKind::Unavailable, "1205", false);
-
-    // Two rows in opposite orders: this transaction has written more, so that the batch is the one that is given up.
-    store.create(&create("b"), NOW).await.unwrap();
-    let mut keys = [key("a"), key("b")];
-    keys.sort();
-    holder.query_drop("ROLLBACK").await.unwrap();
-    holder.query_drop("BEGIN").await.unwrap();
-    for number in 0..100 {
-        let id = key(&format!("weight{number}"));
-        let insert = format!("INSERT INTO `{name}` VALUES (?, '', 0, 0, 0, NULL, NULL)");
-        holder.exec_drop(insert, (id.as_bytes(),)).await.unwrap();
-    }
-    holder.exec_drop(&lock, (keys[1].as_bytes(),)).await.unwrap();
-    let writes: Vec<Write> = keys
-        .iter()
-        .map(|key| Write::Destroy(Destroy { key: key.clone(), mode: DestroyMode::Soft }))
-        .collect();
-    let batch = tokio::spawn(async move { store.write_many(&writes, NOW).await });
-    somebody_waits(&url).await;
-    holder.exec_drop(&lock, (keys[0].as_bytes(),)).await.unwrap();
-    holder.query_drop("ROLLBACK").await.unwrap();
-    // The batch fell to the deadlock and was then tried one by one.
-    assert_eq!(batch.await.unwrap().unwrap().into_iter().filter(|outcome| outcome.is_ok()).count(), 2);
-
-    let nowhere = MysqlStore::connect("mysql://u:hunter2@127.0.0.1:1/d").await.unwrap_err();
-    assert!(nowhere.is_unreachable() && !nowhere.is_indeterminate(), "{nowhere}");
-    assert!(!format!("{nowhere} {nowhere:?}").contains("hunter2"));
-    let (base, _) = url.rsplit_once('/').unwrap();
-    let missing = MysqlStore::connect(format!("{base}/no_such_database")).await.unwrap_err();
-    assert!(["1049", "1044"].contains(&missing.code().unwrap()), "{missing}");
-    let (scheme, rest) = url.split_once("://").unwrap();
-    let host = rest.rsplit_once('@').unwrap().1;
-    sql(&url, "CREATE USER IF NOT EXISTS 'known'@'%' IDENTIFIED BY 'another'").await;
-    for (user, codes) in [("known", &["1045"][..]), ("nobody", &["1045", "1251"])] {
-        // For a user that is not there MySQL asks for any login method, which may be one that nobody has any more.
-        let refused = MysqlStore::connect(format!("{scheme}://{user}:hunter2@{host}")).await.unwrap_err();
-        assert!(codes.contains(&refused.code().unwrap()), "{user}: {refused}");
-        assert_error(&refused, ErrorKind::Backend, refused.code().unwrap(), false);
-        assert!(!format!("{refused} {refused:?}").contains("hunter2"));
-    }
-    sql(&url, "DROP USER 'known'@'%'").await;
-    drop_table(&url, "errors").await;
-}
-
-async fn a_payload_over_the_packet_is_too_large(url: String) {
-    let store = store(&url, "packet").await;
-    let largest: usize = raw(&url).await.query_first("SELECT @@max_allowed_packet").await.unwrap().unwrap();
-    if largest > 64 << 20 {
-        // Not worth the memory: the server's own limit is the test's.
-        return drop_table(&url, "packet").await;
-    }
-    let mut large = create("a");
-    large.payload = Payload::from("x".repeat(largest + 1));
-    let error = store.create(&large, NOW).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
-    assert!(!error.is_indeterminate());
-    assert!(error.to_string().contains("max_allowed_packet"), "{error}");
-    assert!(store.load(&large.key, NOW).await.unwrap().is_none());
-    store.create(&create("a"), NOW).await.unwrap();
-    drop_table(&url, "packet").await;
 }
 
 async fn a_closed_connection_is_replaced(url: String) {
@@ -276,7 +202,14 @@ async fn numbers_sent_as_text_are_read(url: String) {
     sql(&url, &view("CONCAT(created_at, '')")).await;
     let found = store.load(&key("a"), NOW).await.unwrap().unwrap();
     assert_eq!((found.created_at, found.version), (Some(NOW), Version::FIRST));
-    for wrong in ["CAST(18446744073709551615 AS UNSIGNED)", "1e300", "'x'"] {
+    for number in numbers() {
+        sql(&url, &format!("UPDATE `{table}_t` SET created_at = {number}, version = {number}")).await;
+        let found = store.load(&key("a"), NOW).await.unwrap().unwrap();
+        assert_eq!(found.created_at, Some(Timestamp::from_millis(number)));
+        assert_eq!(found.version, Version::new(number));
+    }
+    let wrongs = ["NULL", "CAST(18446744073709551615 AS UNSIGNED)", "'9223372036854775808'", "1e300", "'x'"];
+    for wrong in wrongs {
         sql(&url, &view(wrong)).await;
         let error = store.load(&key("a"), NOW).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{wrong}: {error}");
@@ -361,6 +294,35 @@ async fn values_of_growing_size_are_never_cut(url: String) {
     drop_table(&url, "grow").await;
 }
 
+/// In no sql_mode, whatever a value's length: what does not fit the columns is refused before it is sent.
+async fn a_lax_server_cuts_nothing(url: String) {
+    let lax = connection_pool(&url, 1, "SET SESSION sql_mode = ''");
+    let store = MysqlStore::builder().pool(lax).table(fresh_table("lax")).build().unwrap();
+    store.create_table().await.unwrap();
+    for (number, text) in
+        ["x".repeat(5 << 20), "🦀漢é\u{1}".repeat(1 << 18), " ".repeat(70_000)].into_iter().enumerate()
+    {
+        let mut new = create(&format!("lax{number}"));
+        new.principal = Some(Principal::new("🦀".repeat(63)).unwrap());
+        new.payload = Payload::from(text);
+        store.create(&new, NOW).await.unwrap();
+        let found = store.load(&new.key, NOW).await.unwrap().unwrap();
+        assert_eq!((&found.payload, &found.principal), (&new.payload, &new.principal));
+        let update = Update {
+            key: new.key.clone(),
+            payload: Payload::from(format!("{}!", new.payload.as_str())),
+            expires_at: Timestamp::NEVER,
+            principal: Some(Principal::new(format!("{}x", "é".repeat(127))).unwrap()),
+            expected: Some(Version::FIRST),
+        };
+        store.update(&update, NOW).await.unwrap();
+        let found = store.load(&new.key, NOW).await.unwrap().unwrap();
+        assert_eq!((found.payload, found.principal), (update.payload, update.principal));
+        assert_eq!((found.expires_at, found.version), (Timestamp::NEVER, Version::new(2)));
+    }
+    drop_table(&url, "lax").await;
+}
+
 async fn a_table_is_made_once_by_many(url: String) {
     let table = fresh_table("many");
     let stores: Vec<MysqlStore> = (0..16)
@@ -401,58 +363,4 @@ async fn the_doctor_finds_what_is_wrong(url: String) {
         assert_eq!(worst(&findings, part), Some(severity), "{part}: {findings:?}");
     }
     drop_table(&url, "doctor").await;
-}
-
-async fn tls_is_verified() {
-    let mut server = Scratch::new("maria-tls");
-    server.certificates();
-    server.give_to("mysql");
-    let data = server.path("data");
-    let install = find("mariadb-install-db", &[]).unwrap();
-    run(command_as("mysql", &install)
-        .arg("--no-defaults")
-        .arg(format!("--datadir={}", data.display()))
-        .args(["--auth-root-authentication-method=normal", "--skip-test-db"])
-        .current_dir("/"));
-    let mut command = command_as("mysql", &find("mariadbd", &BINARIES).unwrap());
-    command.arg("--no-defaults").arg(format!("--datadir={}", data.display()));
-    command
-        .arg(format!("--port={}", server.port))
-        .args(["--bind-address=127.0.0.1", "--default-time-zone=-11:00"]);
-    command.arg(format!("--socket={}", server.path("sock").display()));
-    command.arg(format!("--ssl-cert={}", server.path("server.pem").display()));
-    command.arg(format!("--ssl-key={}", server.path("server.key").display()));
-    server.start(command.current_dir("/"));
-
-    let url = |host: &str, query: &str| format!("mysql://root@{host}:{}/mysql{query}", server.port);
-    let ca = server.path("ca.pem");
-    let query = format!("?ssl-mode=VERIFY_IDENTITY&ssl-ca={}", ca.display());
-    let table = fresh_table("tls");
-    let builder = |host: &str, query: &str| MysqlStore::builder().url(url(host, query)).table(table.clone());
-    let store = builder("localhost", &query).build().unwrap();
-    store.create_table().await.unwrap();
-    store.create(&create("a"), NOW).await.unwrap();
-    // What the server says: it counts the accepted handshakes.
-    let accepted: (String, u64) = raw(&url("127.0.0.1", ""))
-        .await
-        .query_first("SHOW GLOBAL STATUS LIKE 'Ssl_finished_accepts'")
-        .await
-        .unwrap()
-        .unwrap();
-    assert!(accepted.1 > 0, "the store's connection is encrypted");
-
-    let refused = |builder: MysqlBuilder| async move {
-        let error = builder.build().unwrap().server_time().await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-    };
-    // Another CA; the right CA and the wrong name; the CAs that everybody trusts.
-    let verified = |host: &str| builder(host, "").tls(TlsMode::Verified);
-    refused(verified("localhost").ca_certificate_file(server.path("other.pem"))).await;
-    refused(verified("127.0.0.1").ca_certificate_file(&ca)).await;
-    refused(verified("localhost")).await;
-    let blind = builder("127.0.0.1", "").tls(TlsMode::Unverified).build().unwrap();
-    assert!(blind.load(&key("a"), NOW).await.unwrap().is_some());
-    let pem = std::fs::read(&ca).unwrap();
-    let store = verified("localhost").ca_certificate_pem(pem).build().unwrap();
-    assert!(store.load(&key("a"), NOW).await.unwrap().is_some());
 }

@@ -230,7 +230,7 @@ pub(super) async fn a_principal_is_ended_past_a_row_that_moves_backwards(url: St
                 let (store, ann) = (Arc::clone(&store), ann.clone());
                 async move { store.destroy_principal(&ann, None, mode, NOW).await }
             });
-            somebody_waits(&url).await;
+            somebody_waits(&url, &table).await;
             mover.query_drop("COMMIT").await.unwrap();
             assert_eq!(end.await.unwrap().unwrap(), 3, "{mode:?}");
             let hers = Filter { principal: Some(ann.clone()) };
