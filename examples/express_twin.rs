@@ -16,8 +16,8 @@ use axum::{Extension, Router};
 use serde::{Deserialize, Serialize};
 use session_store::express::{Cookie, ExpressLayer, ExpressSession, RequestSession, SameSite, Secrets};
 use session_store::session_mssql::ConnectMssqlV2Store;
-use session_store::session_sqlite::ConnectTypeorm;
-use session_store::{SqliteStore, Store};
+
+use session_store::{ConnectTypeorm, SqliteStore, Store};
 
 const SECRET: &str = "keyboard cat";
 const HOUR: Duration = Duration::from_secs(3600);

@@ -11,8 +11,8 @@ use axum::http::{Request, Response, StatusCode};
 use axum::routing::get;
 use axum::{Extension, Router};
 use session_store::express::{ExpressLayer, ExpressSession, RequestSession, Secrets};
-use session_store::session_sqlite::ConnectTypeorm;
-use session_store::{ManualClock, SessionId, SessionStore, SqliteStore, Timestamp};
+
+use session_store::{ConnectTypeorm, ManualClock, SessionId, SessionStore, SqliteStore, Timestamp};
 use tower_service::Service as _;
 
 const ROWS: &str = include_str!("fixtures/typeorm-sqlite.table.txt");

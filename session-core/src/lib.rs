@@ -4,6 +4,7 @@
 //! backend, and the shortest one to read.
 
 mod codec;
+mod connect_typeorm;
 mod error;
 mod event;
 mod gather;
@@ -17,6 +18,7 @@ mod time_to_live;
 mod timestamp;
 
 pub use codec::{Codec, Json};
+pub use connect_typeorm::ConnectTypeorm;
 pub use error::{Error, ErrorKind, Operation, Result};
 pub use event::{Event, Observer};
 pub use gather::Gathered;

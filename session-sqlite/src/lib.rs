@@ -46,5 +46,5 @@ mod typeorm;
 mod writer;
 
 pub use options::{JournalMode, Reads, SqliteStoreBuilder, Synchronous};
+pub use session_core::ConnectTypeorm;
 pub use store::SqliteStore;
-pub use typeorm::ConnectTypeorm;

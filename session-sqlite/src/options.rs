@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use session_core::{Error, KeyFormat, Result, TableName};
+use session_core::{ConnectTypeorm, Error, KeyFormat, Result, TableName};
 
 use crate::error::BACKEND;
 use crate::layout::{Answer, Layout};
 use crate::native::Native;
 use crate::store::SqliteStore;
-use crate::typeorm::{ConnectTypeorm, Typeorm};
+use crate::typeorm::{Typeorm, has_tombstones};
 
 /// Options of a [`SqliteStore`]; [`SqliteStore::builder`] gives one.
 #[derive(Clone, Debug)]
@@ -257,7 +257,7 @@ impl SqliteStoreBuilder {
     pub(crate) fn layout(&self, table: &TableName, db: &Connection) -> Answer<Arc<dyn Layout>> {
         Ok(match &self.connect_typeorm {
             None => Arc::new(self.native(table)),
-            Some(columns) => Arc::new(Typeorm::new(table, columns, columns.has_tombstones(db, table)?)),
+            Some(columns) => Arc::new(Typeorm::new(table, columns, has_tombstones(db, table, columns)?)),
         })
     }
 

@@ -6,8 +6,9 @@ use std::num::NonZeroU32;
 
 use rusqlite::{Connection, Row, params};
 use session_core::{
-    Capabilities, Create, Created, Destroy, DestroyMode, Error, Filter, KeyFormat, Listed, Principal, Record,
-    Result, Rotate, Rotated, SessionKey, TableName, Timestamp, Touch, Update, Updated, Version,
+    Capabilities, ConnectTypeorm, Create, Created, Destroy, DestroyMode, Error, Filter, KeyFormat, Listed,
+    Principal, Record, Result, Rotate, Rotated, SessionKey, TableName, Timestamp, Touch, Update, Updated,
+    Version,
 };
 
 use crate::column;
@@ -16,77 +17,12 @@ use crate::error::{BACKEND, Failure};
 use crate::layout::{Answer, Layout, number};
 use statements::Statements;
 
-/// The table of connect-typeorm, version 1 or 2: which names its columns have.
-///
-/// Such a table holds ids as they are, and neither versions nor principals nor times of creation. Rotation works, and
-/// is one transaction. The entity of version 1.1.4 has no `destroyedAt`; where an existing table lacks that column,
-/// sessions can only be destroyed with [`DestroyMode::Hard`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use]
-pub struct ConnectTypeorm {
-    id: String,
-    expired_at: String,
-    json: String,
-    destroyed_at: String,
-}
-
-impl ConnectTypeorm {
-    /// The names of the entity in connect-typeorm's documentation: `id`, `expiredAt`, `json`, `destroyedAt`.
-    pub fn new() -> ConnectTypeorm {
-        let [id, expired_at, json, destroyed_at] =
-            ["id", "expiredAt", "json", "destroyedAt"].map(str::to_owned);
-        ConnectTypeorm { id, expired_at, json, destroyed_at }
-    }
-
-    /// The column of the id. Defaults to `id`.
-    ///
-    /// # Errors
-    /// [`InvalidInput`](session_core::ErrorKind::InvalidInput) if it is not an identifier, as for
-    /// [`TableName::new`].
-    pub fn id_column(self, name: &str) -> Result<ConnectTypeorm> {
-        Ok(ConnectTypeorm { id: column_name(name)?, ..self })
-    }
-
-    /// The column of the expiry, in milliseconds since the epoch. Defaults to `expiredAt`.
-    ///
-    /// # Errors
-    /// As [`id_column`](ConnectTypeorm::id_column).
-    pub fn expired_at_column(self, name: &str) -> Result<ConnectTypeorm> {
-        Ok(ConnectTypeorm { expired_at: column_name(name)?, ..self })
-    }
-
-    /// The column of the data. Defaults to `json`.
-    ///
-    /// # Errors
-    /// As [`id_column`](ConnectTypeorm::id_column).
-    pub fn json_column(self, name: &str) -> Result<ConnectTypeorm> {
-        Ok(ConnectTypeorm { json: column_name(name)?, ..self })
-    }
-
-    /// The column that marks a destroyed session. Defaults to `destroyedAt`.
-    ///
-    /// # Errors
-    /// As [`id_column`](ConnectTypeorm::id_column).
-    pub fn destroyed_at_column(self, name: &str) -> Result<ConnectTypeorm> {
-        Ok(ConnectTypeorm { destroyed_at: column_name(name)?, ..self })
-    }
-
-    /// The table's name where none is given.
-    pub(crate) const TABLE: &str = "session";
-
-    /// True unless the table is there and lacks the column that marks a destroyed session.
-    pub(crate) fn has_tombstones(&self, db: &Connection, table: &TableName) -> Answer<bool> {
-        let mut columns = db.prepare(crate::statements::COLUMNS)?;
-        let columns: Vec<String> =
-            columns.query_map([table.table()], |row| row.get(0))?.collect::<std::result::Result<_, _>>()?;
-        Ok(columns.is_empty() || columns.iter().any(|name| name.eq_ignore_ascii_case(&self.destroyed_at)))
-    }
-}
-
-impl Default for ConnectTypeorm {
-    fn default() -> ConnectTypeorm {
-        ConnectTypeorm::new()
-    }
+/// True unless the table is there and lacks the column that marks a destroyed session.
+pub(crate) fn has_tombstones(db: &Connection, table: &TableName, names: &ConnectTypeorm) -> Answer<bool> {
+    let mut columns = db.prepare(crate::statements::COLUMNS)?;
+    let columns: Vec<String> =
+        columns.query_map([table.table()], |row| row.get(0))?.collect::<std::result::Result<_, _>>()?;
+    Ok(columns.is_empty() || columns.iter().any(|name| name.eq_ignore_ascii_case(names.destroyed_at())))
 }
 
 #[derive(Debug)]
@@ -99,7 +35,7 @@ pub(crate) struct Typeorm {
 
 impl Typeorm {
     pub(crate) fn new(table: &TableName, columns: &ConnectTypeorm, tombstones: bool) -> Typeorm {
-        let sql = Statements::new(table.table(), columns, tombstones);
+        let sql = Statements::new(table, columns, tombstones);
         Typeorm { table: table.clone(), columns: columns.clone(), tombstones, sql }
     }
 
@@ -113,8 +49,8 @@ impl Typeorm {
 
     fn record(&self, row: &Row<'_>, first: usize) -> Result<Record> {
         Ok(Record {
-            payload: column::read_payload(row, first, &self.columns.json)?,
-            expires_at: column::read_timestamp(row, first + 1, &self.columns.expired_at)?,
+            payload: column::read_payload(row, first, self.columns.json())?,
+            expires_at: column::read_timestamp(row, first + 1, self.columns.expired_at())?,
             created_at: None,
             version: Version::NONE,
             principal: None,
@@ -142,7 +78,7 @@ impl Layout for Typeorm {
     }
 
     fn expectation(&self) -> Expectation<'_> {
-        let ConnectTypeorm { id, expired_at, json, .. } = &self.columns;
+        let (id, expired_at, json) = (self.columns.id(), self.columns.expired_at(), self.columns.json());
         Expectation {
             table: self.table.table(),
             key: id,
@@ -267,18 +203,5 @@ impl Layout for Typeorm {
 
     fn clear(&self, db: &Connection) -> Answer<u64> {
         Ok(number(db.prepare_cached(&self.sql.clear)?.execute([])?))
-    }
-}
-
-/// The rule for tables is right for columns too.
-fn column_name(name: &str) -> Result<String> {
-    match TableName::new(name) {
-        Ok(checked) if checked.schema().is_none() => Ok(checked.table().to_owned()),
-        _ => Err(Error::invalid_input(format!(
-            "{name:?} is not a column's name; use 1 to {} ASCII letters, digits and underscores, not beginning with a \
-             digit",
-            TableName::MAX_LEN
-        ))
-        .with_backend(BACKEND)),
     }
 }

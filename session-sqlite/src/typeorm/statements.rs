@@ -7,7 +7,7 @@
 //! Ids are compared twice: `=` finds the row through the primary key whatever its collation, and `COLLATE BINARY` then
 //! makes sure that it is this very id, should somebody have declared the column to fold case.
 
-use super::ConnectTypeorm;
+use session_core::{ConnectTypeorm, TableName};
 
 /// The statements, rendered once for one table.
 #[derive(Debug)]
@@ -30,10 +30,11 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    pub(super) fn new(table: &str, columns: &ConnectTypeorm, tombstones: bool) -> Statements {
-        let t = format!("\"{table}\"");
+    pub(super) fn new(table: &TableName, columns: &ConnectTypeorm, tombstones: bool) -> Statements {
+        // SQLite's only schema is `main`.
+        let t = format!("\"{}\"", table.table());
         let [id, expires, json, destroyed] =
-            [&columns.id, &columns.expired_at, &columns.json, &columns.destroyed_at]
+            [columns.id(), columns.expired_at(), columns.json(), columns.destroyed_at()]
                 .map(|name| format!("\"{name}\""));
         // The entity of version 1.1.4 has no such column: there is nothing but rows that live.
         let (destroyed_column, not_destroyed) = match tombstones {
@@ -48,7 +49,7 @@ impl Statements {
                 "CREATE TABLE IF NOT EXISTS {t} ({expires} bigint NOT NULL, {id} varchar(255) PRIMARY KEY NOT NULL, \
                  {json} text NOT NULL{destroyed_column});\n\
                  CREATE INDEX IF NOT EXISTS \"{}\" ON {t} ({expires});\n",
-                index(table, &columns.expired_at)
+                columns.index_name(table)
             ),
             create: format!("INSERT INTO {t} ({id}, {json}, {expires}) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING"),
             // An expiry that is not an INTEGER is not `<=` any; the row is read, and found corrupt.
@@ -86,14 +87,5 @@ impl Statements {
             count: format!("SELECT count(*) FROM {t} WHERE {not_destroyed}{expires} > ?1"),
             clear: format!("DELETE FROM {t}"),
         }
-    }
-}
-
-/// TypeORM names an index by a hash of table and column, and makes it anew if it has another name: known here for
-/// the usual ones.
-fn index(table: &str, expired_at: &str) -> String {
-    match (table, expired_at) {
-        ("session", "expiredAt") => "IDX_28c5d1d16da7908c97c9bc2f74".to_owned(),
-        _ => format!("{table}_{expired_at}"),
     }
 }
