@@ -144,7 +144,12 @@ impl MssqlStore {
         now: Timestamp,
     ) -> Result<Vec<Result<Option<Record>>>> {
         let rows = Rows::of_keys(self.key_format(), keys, now)?;
-        let sets = self.database().read(&self.statements().load_many, &rows.params()).await?;
+        let sets = match self.database().read(&self.statements().load_many, &rows.params()).await {
+            Ok(sets) => sets,
+            // A text of one of them is no UTF-16, behind which tiberius cannot read the others.
+            Err(error) if error.kind() == ErrorKind::Corrupt => return self.load_each(keys, now).await,
+            Err(error) => return Err(error),
+        };
         let places: HashMap<&SessionKey, usize> = keys.iter().zip(0..).collect();
         let mut outcomes: Vec<Result<Option<Record>>> = keys.iter().map(|_| Ok(None)).collect();
         for row in sets.into_iter().flatten() {
@@ -153,6 +158,14 @@ impl MssqlStore {
             if let Some(outcome) = places.get(&key).and_then(|place| outcomes.get_mut(*place)) {
                 *outcome = cells.record().map(Some);
             }
+        }
+        Ok(outcomes)
+    }
+
+    async fn load_each(&self, keys: &[SessionKey], now: Timestamp) -> Result<Vec<Result<Option<Record>>>> {
+        let mut outcomes = Vec::with_capacity(keys.len());
+        for key in keys {
+            outcomes.push(self.load(key, now).await);
         }
         Ok(outcomes)
     }

@@ -19,6 +19,7 @@ use crate::datetime::{self, LocalTime};
 use crate::diagnose;
 use crate::error;
 use crate::pool::{Database, Pool};
+use crate::statements::IF_TEXTS_ARE_UTF16;
 use crate::store::{first_row, purge, server_time};
 
 /// The table of `connect-mssql-v2`: `[sid] nvarchar(255)`, `[session] nvarchar(max)`, `[expires] datetime`.
@@ -127,9 +128,9 @@ struct Statements {
     /// Now, the most rows. How many.
     purge: String,
     /// Now, the most rows. Ids, payloads and expiries.
-    list: String,
+    list: Texts,
     /// Now, the most rows, the id to go on behind. Ids, payloads and expiries.
-    list_after: String,
+    list_after: Texts,
     /// Now. How many.
     count: String,
     /// How many.
@@ -140,6 +141,13 @@ struct Statements {
     create_table: String,
 }
 
+/// A listing, and the same with texts as their bytes.
+#[derive(Debug)]
+struct Texts {
+    decoded: String,
+    bytes: String,
+}
+
 impl Statements {
     fn new(table: &TableName) -> Statements {
         let t = table.quoted('[', ']');
@@ -147,11 +155,19 @@ impl Statements {
         let is =
             "[sid] = @P1 AND [sid] COLLATE Latin1_General_BIN2 = @P1 AND DATALENGTH([sid]) = DATALENGTH(@P1)";
         let live = "[expires] > @P2";
-        let list = |condition: &str| {
+        let list = |before: &str, columns: &str, condition: &str| {
             format!(
-                "SELECT TOP (@P2) [sid], [session], [expires] FROM {t} WHERE [expires] > @P1{condition} \
+                "{before}SELECT TOP (@P2) {columns} FROM {t} WHERE [expires] > @P1{condition} \
                  ORDER BY [sid], DATALENGTH([sid])"
             )
+        };
+        let list = |condition: &str| Texts {
+            decoded: list("", "[sid], [session], [expires]", condition),
+            bytes: list(
+                IF_TEXTS_ARE_UTF16,
+                "CAST([sid] AS varbinary(510)), CAST([session] AS varbinary(max)), [expires]",
+                condition,
+            ),
         };
         let caught = "BEGIN CATCH IF ERROR_NUMBER() NOT IN (2601, 2627) THROW; SELECT 0 AS [done]; END CATCH";
         // The length belongs to the primary key, as two ids that differ in trailing blanks are equal to `=`. It is
@@ -396,20 +412,17 @@ impl Store for ConnectMssqlV2Store {
     ) -> Result<Vec<Listed>> {
         no_principal(filter.principal.as_ref())?;
         let (now, limit) = (self.now(now), i64::from(limit.get()));
-        let sets = match after {
-            None => self.inner.database.read(&self.inner.statements.list, &[&now, &limit]).await?,
-            Some(after) => {
-                check_key(KeyFormat::Plain, after)?;
-                let params: [&dyn ToSql; 3] = [&now, &limit, &KeyParam(after)];
-                self.inner.database.read(&self.inner.statements.list_after, &params).await?
-            }
-        };
+        let after = after.map(KeyParam);
+        let mut params: Vec<&dyn ToSql> = vec![&now, &limit];
+        let mut list = &self.inner.statements.list;
+        if let Some(after) = &after {
+            check_key(KeyFormat::Plain, after.0)?;
+            params.push(after);
+            list = &self.inner.statements.list_after;
+        }
+        let sets = self.inner.database.read_listing(&list.decoded, &list.bytes, &params).await?;
         let rows = sets.into_iter().flatten();
-        rows.map(|row| {
-            let mut cells = Cells::of(row);
-            Ok(Listed { key: cells.key(KeyFormat::Plain)?, record: self.record(&mut cells) })
-        })
-        .collect()
+        rows.map(|row| Cells::of(row).listed(KeyFormat::Plain, |cells| self.record(cells))).collect()
     }
 
     async fn count(&self, filter: &Filter, now: Timestamp) -> Result<u64> {

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use session_core::{Error, KeyFormat, Payload, Principal, Record, Result, SessionKey, Timestamp, Version};
+use session_core::{
+    Error, KeyFormat, Listed, Payload, Principal, Record, Result, SessionKey, Timestamp, Version,
+};
 use tiberius::{ColumnData, Row, ToSql};
 
 use crate::BACKEND;
@@ -60,6 +62,27 @@ impl Cells {
         }
     }
 
+    /// An entry of a listing, whose texts may have come as bytes. `record` reads what is behind the key.
+    pub(crate) fn listed(
+        mut self,
+        format: KeyFormat,
+        record: impl FnOnce(&mut Cells) -> Result<Record>,
+    ) -> Result<Listed> {
+        if format == KeyFormat::Plain
+            && let Some(ColumnData::Binary(Some(bytes))) = self.0.as_slice().first()
+        {
+            let (key, is_whole) = match utf16(bytes) {
+                Some(text) => (text, true),
+                // No id is like it, so nobody can ask for the row. What is nearest to it says which one it is.
+                None => (lossy_utf16(bytes), false),
+            };
+            self.0.next();
+            let record = if is_whole { record(&mut self) } else { Err(unreadable("key")) };
+            return Ok(Listed { key: SessionKey::from_text(key), record });
+        }
+        Ok(Listed { key: self.key(format)?, record: record(&mut self) })
+    }
+
     /// `payload, expires_at, created_at, version, principal`.
     pub(crate) fn record(&mut self) -> Result<Record> {
         Ok(Record {
@@ -85,6 +108,10 @@ impl Cells {
     fn optional_text(&mut self, column: &'static str) -> Result<Option<String>> {
         match self.0.next() {
             Some(ColumnData::String(text)) => Ok(text.map(Cow::into_owned)),
+            Some(ColumnData::Binary(None)) => Ok(None),
+            Some(ColumnData::Binary(Some(bytes))) => {
+                utf16(&bytes).map(Some).ok_or_else(|| unreadable(column))
+            }
             _ => Err(unreadable(column)),
         }
     }
@@ -116,6 +143,19 @@ pub(crate) fn count(sets: Vec<Vec<Row>>) -> Result<u64> {
     count.and_then(|count| u64::try_from(count).ok()).ok_or_else(|| {
         error::unexpected("the server gave no count of rows; check that the table has no triggers")
     })
+}
+
+/// The text that has these bytes, if they are UTF-16 of whole characters.
+fn utf16(bytes: &[u8]) -> Option<String> {
+    let (units, rest) = bytes.as_chunks::<2>();
+    let units = units.iter().map(|unit| u16::from_le_bytes(*unit));
+    let text: Result<String, _> = char::decode_utf16(units).collect();
+    text.ok().filter(|_| rest.is_empty())
+}
+
+fn lossy_utf16(bytes: &[u8]) -> String {
+    let units = bytes.as_chunks::<2>().0.iter().map(|unit| u16::from_le_bytes(*unit));
+    char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
 }
 
 fn unreadable(column: &'static str) -> Error {

@@ -118,7 +118,9 @@ pub(crate) fn is_broken_connection(error: &Tiberius) -> bool {
 const CLOSES_THE_CONNECTION: u8 = 20;
 
 fn undecodable() -> Error {
-    Error::corrupt("the payload is not valid UTF-16; it was not written by this store, destroy the session")
+    Error::corrupt(
+        "a text of the row is not valid UTF-16; it was not written by this store, destroy the session",
+    )
 }
 
 fn server(token: &TokenError) -> Error {

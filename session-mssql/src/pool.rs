@@ -11,7 +11,7 @@ use deadpool::managed::{self, Metrics, Object, RecycleError, RecycleResult};
 use futures_util::TryStreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::io::{AsyncRead, AsyncWrite};
-use session_core::{Error, Result};
+use session_core::{Error, ErrorKind, Result};
 use tiberius::{Client, Config, QueryItem, Row, SqlBrowser as _, ToSql};
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
@@ -236,6 +236,19 @@ impl Database {
             None => Ok(answer.sets),
             Some(_) if answer.stale => self.run(sql, params).await,
             Some(error) => Err(error),
+        }
+    }
+
+    /// Runs a listing. Where a text of one row is no UTF-16, tiberius cannot read the rows behind it either, and the
+    /// listing that gives texts as their `bytes` is run in its place.
+    pub(crate) async fn read_listing(&self, texts: &str, bytes: &str, params: &[&dyn ToSql]) -> Result<Sets> {
+        match self.read(texts, params).await {
+            Err(error) if error.kind() == ErrorKind::Corrupt => match self.read(bytes, params).await {
+                // A server that has no such texts.
+                Err(refused) if refused.kind() == ErrorKind::Backend => Err(error),
+                answer => answer,
+            },
+            answer => answer,
         }
     }
 

@@ -17,7 +17,7 @@ use crate::convert::{self, Cells, KeyParam, check_key, name};
 use crate::diagnose;
 use crate::error;
 use crate::pool::{Database, Pool};
-use crate::statements::{ByMode, PURGE_BATCH, SERVER_TIME, Statements, rotated};
+use crate::statements::{ByMode, Listing, PURGE_BATCH, SERVER_TIME, Statements, rotated};
 
 /// How often an update or a rotation is run again when the session was changed between two statements of its batch.
 const AGAIN: usize = 8;
@@ -110,17 +110,6 @@ impl MssqlStore {
 
     async fn counted(&self, statement: &str, params: &[&dyn ToSql]) -> Result<u64> {
         convert::count(self.inner.database.run(statement, params).await?)
-    }
-
-    async fn listed(&self, statement: &str, params: &[&dyn ToSql]) -> Result<Vec<Listed>> {
-        let sets = self.inner.database.read(statement, params).await?;
-        sets.into_iter()
-            .flatten()
-            .map(|row| {
-                let mut cells = Cells::of(row);
-                Ok(Listed { key: cells.key(self.inner.format)?, record: cells.record() })
-            })
-            .collect()
     }
 }
 
@@ -275,22 +264,21 @@ impl Store for MssqlStore {
         let (now, limit, after) = (now.as_millis(), i64::from(limit.get()), after.map(KeyParam));
         let principal = filter.principal.as_ref().map(Principal::as_str);
         let mut params: Vec<&dyn ToSql> = vec![&now, &limit];
-        let by_filter = match &after {
-            None => &statements.list,
-            Some(after) => {
-                self.check(after.0)?;
-                params.push(after);
-                &statements.list_after
-            }
-        };
-        let statement = match principal {
-            None => &by_filter.all,
-            Some(_) => {
-                params.push(&principal);
-                &by_filter.principal
-            }
-        };
-        self.listed(statement, &params).await
+        if let Some(after) = &after {
+            self.check(after.0)?;
+            params.push(after);
+        }
+        if principal.is_some() {
+            params.push(&principal);
+        }
+        let statement = |listing| Listing::of(listing, after.is_some(), principal.is_some());
+        let sets = self
+            .inner
+            .database
+            .read_listing(statement(&statements.list), statement(&statements.list_bytes), &params)
+            .await?;
+        let rows = sets.into_iter().flatten();
+        rows.map(|row| Cells::of(row).listed(self.inner.format, Cells::record)).collect()
     }
 
     async fn count(&self, filter: &Filter, now: Timestamp) -> Result<u64> {
@@ -333,6 +321,13 @@ impl fmt::Debug for MssqlStore {
             .field("format", &self.inner.format)
             .field("pool", self.pool().manager())
             .finish_non_exhaustive()
+    }
+}
+
+impl Listing {
+    fn of(&self, is_after: bool, is_filtered: bool) -> &str {
+        let by_filter = if is_after { &self.after } else { &self.first };
+        if is_filtered { &by_filter.principal } else { &by_filter.all }
     }
 }
 

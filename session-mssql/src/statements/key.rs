@@ -19,6 +19,14 @@ impl Key {
         self.column_list().join(", ")
     }
 
+    /// The key as bytes.
+    pub(super) fn bytes(&self) -> &'static str {
+        match self.0 {
+            KeyFormat::Hashed => "[key]",
+            KeyFormat::Plain => "CAST([key] AS varbinary(510))",
+        }
+    }
+
     pub(super) fn definition(&self) -> String {
         match self.0 {
             KeyFormat::Hashed => "[key] binary(32) NOT NULL".to_owned(),

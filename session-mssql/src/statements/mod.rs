@@ -78,10 +78,12 @@ pub(crate) struct Statements {
     pub(crate) destroy_others: ByMode,
     /// Now, the most rows. How many.
     pub(crate) purge: String,
-    /// Now, the most rows. Keys and records.
-    pub(crate) list: ByFilter,
-    /// Now, the most rows, the key to go on behind. Keys and records.
-    pub(crate) list_after: ByFilter,
+    /// Keys and records.
+    pub(crate) list: Listing,
+    /// The same with every text as its bytes, for a page of which one row has a text that is no UTF-16: tiberius, which
+    /// decodes texts as it reads them, could not read the others. It fails on a server that has texts in another
+    /// encoding.
+    pub(crate) list_bytes: Listing,
     /// Now. How many.
     pub(crate) count: ByFilter,
     /// How many.
@@ -103,6 +105,15 @@ pub(crate) struct ByMode {
     pub(crate) hard: String,
 }
 
+/// A listing's first page, and those behind a key.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    /// Now, the most rows.
+    pub(crate) first: ByFilter,
+    /// Now, the most rows, the key to go on behind.
+    pub(crate) after: ByFilter,
+}
+
 /// A statement over all sessions, or over one principal's, whose name is then the last parameter.
 #[derive(Debug)]
 pub(crate) struct ByFilter {
@@ -111,6 +122,12 @@ pub(crate) struct ByFilter {
 }
 /// All columns but the key's, in the order in which records are read.
 const RECORD: &str = "[payload], [expires_at], [created_at], [version], [principal]";
+/// The same with the bytes of its texts.
+const RECORD_BYTES: &str = "CAST([payload] AS varbinary(max)), [expires_at], [created_at], [version], \
+    CAST([principal] AS varbinary(510))";
+/// Babelfish has texts in UTF-8, in which there are no such rows, and gives their bytes in a code page.
+pub(crate) const IF_TEXTS_ARE_UTF16: &str = "IF CAST(N'\u{20ac}' AS varbinary(8)) <> 0xAC20 \
+    THROW 50000, N'the bytes of a text are not UTF-16 here', 1; ";
 const LIVE: &str = "[expires_at] > @P2 AND [destroyed_at] IS NULL";
 const LIVE_AT_P1: &str = "[expires_at] > @P1 AND [destroyed_at] IS NULL";
 
@@ -164,15 +181,25 @@ impl Statements {
         let ByMode { soft, hard } = destroy_where(&others, "HOLDLOCK");
         let destroy_others = ByMode { soft: counted(soft), hard: counted(hard) };
 
-        let list = |condition: &str| {
+        let list = |columns: &str, condition: &str| {
             format!(
-                "SELECT TOP (@P2) [key], {RECORD} FROM {t} WHERE {LIVE_AT_P1}{condition} ORDER BY {}",
+                "SELECT TOP (@P2) {columns} FROM {t} WHERE {LIVE_AT_P1}{condition} ORDER BY {}",
                 key.columns()
             )
         };
+        let and_after = format!(" AND {}", key.after("@P3"));
+        let listing = |before: &str, columns: &str| {
+            let list = |condition: &str| format!("{before}{}", list(columns, condition));
+            Listing {
+                first: ByFilter { all: list(""), principal: list(&format!(" AND {}", of_principal("@P3"))) },
+                after: ByFilter {
+                    all: list(&and_after),
+                    principal: list(&format!("{and_after} AND {}", of_principal("@P4"))),
+                },
+            }
+        };
         let count =
             |condition: &str| format!("SELECT COUNT_BIG(*) AS [rows] FROM {t} WHERE {LIVE_AT_P1}{condition}");
-        let and_after = format!(" AND {}", key.after("@P3"));
 
         let schema = schema(table, &key);
         Statements {
@@ -203,11 +230,8 @@ impl Statements {
                  SELECT ROWCOUNT_BIG() AS [rows]; \
                  SET DEADLOCK_PRIORITY NORMAL"
             ),
-            list: ByFilter { all: list(""), principal: list(&format!(" AND {}", of_principal("@P3"))) },
-            list_after: ByFilter {
-                all: list(&and_after),
-                principal: list(&format!("{and_after} AND {}", of_principal("@P4"))),
-            },
+            list: listing("", &format!("[key], {RECORD}")),
+            list_bytes: listing(IF_TEXTS_ARE_UTF16, &format!("{}, {RECORD_BYTES}", key.bytes())),
             count: ByFilter { all: count(""), principal: count(&format!(" AND {}", of_principal("@P2"))) },
             // DELETE and not TRUNCATE, which needs the right to alter the table.
             clear: counted(format!("DELETE FROM {t}")),

@@ -13,7 +13,7 @@ fn rendered(statements: &Statements) -> Vec<&str> {
         destroy_others,
         purge,
         list,
-        list_after,
+        list_bytes,
         count,
         clear,
         load_many,
@@ -27,7 +27,7 @@ fn rendered(statements: &Statements) -> Vec<&str> {
     for both in [destroy, rotate, destroy_principal, destroy_others, &many.destroy] {
         all.extend([both.soft.as_str(), &both.hard]);
     }
-    for both in [list, list_after, count] {
+    for both in [&list.first, &list.after, &list_bytes.first, &list_bytes.after, count] {
         all.extend([both.all.as_str(), &both.principal]);
     }
     all

@@ -103,13 +103,23 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     pub(crate) async fn to(server: SocketAddr) -> Proxy {
+        Proxy::to_each(vec![server]).await
+    }
+
+    /// Carries the first connection to the first server, the second to the second, and all others to the last.
+    pub(crate) async fn to_each(servers: Vec<SocketAddr>) -> Proxy {
         let listener = TcpListener::bind(ANYWHERE).await.unwrap();
         let address = listener.local_addr().unwrap();
         let left = Arc::new(AtomicI64::new(-1));
         let closing = watch::Sender::new(0);
         let (allowed, closed) = (Arc::clone(&left), closing.subscribe());
         tokio::spawn(async move {
+            let mut servers = servers.into_iter().peekable();
             while let Ok((client, _)) = listener.accept().await {
+                let server = *servers.peek().unwrap();
+                if servers.len() > 1 {
+                    servers.next();
+                }
                 let upstream = TcpStream::connect(server).await.unwrap();
                 let mut closed = closed.clone();
                 closed.mark_unchanged();
