@@ -1,10 +1,10 @@
 //! Many keys in one statement: what goes out as its parameters, and whose outcome is whose.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use session_core::{
     Create, Created, Destroy, DestroyMode, Error, ErrorKind, KeyFormat, Record, Result, SessionKey,
-    Store as _, Timestamp, Touch, Update, Updated, Version, Write, Written,
+    Store as _, Timestamp, Touch, Update, Updated, Write, Written,
 };
 use tiberius::{ColumnData, Row, ToSql};
 use tracing::warn;
@@ -216,32 +216,41 @@ impl MssqlStore {
             }
             Err(error) => return Err(error),
         };
-        let mut done = HashMap::with_capacity(writes.len());
-        for row in sets.into_iter().flatten() {
-            if kind == Kind::Create && is_raced(&row) {
-                return Ok(writes);
+        let (mut done, mut versions) = (HashSet::with_capacity(writes.len()), HashMap::new());
+        for (set, rows) in sets.into_iter().enumerate() {
+            for row in rows {
+                if kind == Kind::Create && is_raced(&row) {
+                    return Ok(writes);
+                }
+                let mut cells = Cells::of(row);
+                let key = cells.key(self.key_format()).map_err(indeterminate)?;
+                // Only updates have a second set.
+                match set {
+                    0 => _ = done.insert(key),
+                    _ => _ = versions.insert(key, cells.version().map_err(indeterminate)?),
+                }
             }
-            let mut cells = Cells::of(row);
-            let key = cells.key(self.key_format()).map_err(indeterminate)?;
-            let version = match kind {
-                Kind::Update => cells.version().map_err(indeterminate)?,
-                _ => Version::NONE,
-            };
-            done.insert(key, version);
         }
         writes.retain(|(place, write)| {
-            let outcome = match (write, done.get(write.key())) {
-                (Write::Create(_), Some(_)) => Written::Created(Created::Created),
-                (Write::Create(_), None) => Written::Created(Created::KeyTaken),
-                (Write::Update(_), Some(version)) => Written::Updated(Updated::Saved(*version)),
+            let key = write.key();
+            let outcome = match (write, done.contains(key)) {
+                (Write::Create(_), true) => Ok(Written::Created(Created::Created)),
+                (Write::Create(_), false) => Ok(Written::Created(Created::KeyTaken)),
+                (Write::Update(Update { expected: Some(expected), .. }), true) => {
+                    Ok(Written::Updated(Updated::Saved(expected.next())))
+                }
+                (Write::Update(_), true) => versions
+                    .get(key)
+                    .map(|version| Written::Updated(Updated::Saved(*version)))
+                    .ok_or_else(|| error::unexpected("the server gave no version of an updated session")),
                 // Gone or stale: the statement for one tells.
-                (Write::Update(Update { expected: Some(_), .. }), None) => return true,
-                (Write::Update(_), None) => Written::Updated(Updated::Gone),
-                (Write::Touch(_), done) => Written::Touched(done.is_some()),
-                (Write::Destroy(_), done) => Written::Destroyed(done.is_some()),
+                (Write::Update(Update { expected: Some(_), .. }), false) => return true,
+                (Write::Update(_), false) => Ok(Written::Updated(Updated::Gone)),
+                (Write::Touch(_), done) => Ok(Written::Touched(done)),
+                (Write::Destroy(_), done) => Ok(Written::Destroyed(done)),
             };
             if let Some(slot) = outcomes.get_mut(*place) {
-                *slot = Some(Ok(outcome));
+                *slot = Some(outcome);
             }
             false
         });

@@ -13,13 +13,19 @@ use tokio_util::compat::TokioAsyncWriteCompatExt as _;
 use tracing::instrument::WithSubscriber as _;
 use tracing::subscriber::NoSubscriber;
 
+/// The time zone of a Node application with `useUTC: false`: the Marquesas Islands', which never change their clocks.
+const MINUTES_AHEAD: i32 = -(9 * 60 + 30);
+
 const URL: &str = "SESSION_STORE_MSSQL_URL";
 
 fn main() -> ExitCode {
     conformance::main([
         Availability::from_env("mssql", "native", URL, |url| Native::new(&url, KeyFormat::Hashed)),
         Availability::from_env("mssql", "native, plain ids", URL, |url| Native::new(&url, KeyFormat::Plain)),
-        Availability::from_env("mssql", "connect-mssql-v2", URL, |url| ConnectMssqlV2::new(&url)),
+        Availability::from_env("mssql", "connect-mssql-v2", URL, |url| ConnectMssqlV2::new(&url, None)),
+        Availability::from_env("mssql", "connect-mssql-v2, local time", URL, |url| {
+            ConnectMssqlV2::new(&url, Some(MINUTES_AHEAD))
+        }),
     ])
 }
 
@@ -100,11 +106,12 @@ impl Backend for Native {
 struct ConnectMssqlV2 {
     config: Config,
     password: Vec<String>,
+    minutes_ahead: Option<i32>,
 }
 
 impl ConnectMssqlV2 {
-    fn new(ado_string: &str) -> ConnectMssqlV2 {
-        ConnectMssqlV2 { config: config(ado_string), password: password(ado_string) }
+    fn new(ado_string: &str, minutes_ahead: Option<i32>) -> ConnectMssqlV2 {
+        ConnectMssqlV2 { config: config(ado_string), password: password(ado_string), minutes_ahead }
     }
 }
 
@@ -115,15 +122,21 @@ impl Backend for ConnectMssqlV2 {
     }
 
     fn variant(&self) -> String {
-        "connect-mssql-v2".to_owned()
+        match self.minutes_ahead {
+            None => "connect-mssql-v2".to_owned(),
+            Some(_) => "connect-mssql-v2, local time".to_owned(),
+        }
     }
 
     async fn open(&self, namespace: &Namespace, via: Option<SocketAddr>) -> Result<Arc<dyn Store>> {
-        let store = ConnectMssqlV2Store::builder()
+        let mut options = ConnectMssqlV2Store::builder()
             .config(through(&self.config, via))
             .pool_size(4)
-            .table(TableName::new(namespace.as_str())?)
-            .build()?;
+            .table(TableName::new(namespace.as_str())?);
+        if let Some(minutes) = self.minutes_ahead {
+            options = options.local_time(move |_| minutes);
+        }
+        let store = options.build()?;
         store.create_table().await?;
         Ok(Arc::new(store))
     }

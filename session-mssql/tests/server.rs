@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         trial("payloads_around_the_edges_of_packets_are_kept_whole", edges_of_packets),
         trial("five_mebibytes_of_astral_characters_are_kept_whole", five_mebibytes),
         trial("a_batch_is_one_statement_whatever_is_in_it", one_statement),
+        trial("each_of_many_updates_at_once_is_told_its_own_version", own_versions),
         trial("a_missing_table_is_reported_and_found", missing_table),
         trial("the_own_table_has_no_findings", own_table),
         trial("a_table_of_node_is_shared", node_table),
@@ -293,6 +294,60 @@ async fn one_statement(url: String) {
         }
         drop_table(&store).await;
     }
+}
+
+/// Alone and in batches, without an expected version, so that every one of them is done.
+async fn own_versions(url: String) {
+    const WORKERS: usize = 4;
+    const UPDATES: usize = 40;
+    let store = store(&url, KeyFormat::Hashed).await;
+    let keys = ["a", "b"].map(|id| key(id, KeyFormat::Hashed));
+    for key in &keys {
+        store.create(&new_session(key.clone(), ""), NOW).await.unwrap();
+    }
+    let worker = |number: usize| {
+        let (store, keys) = (store.clone(), keys.clone());
+        tokio::spawn(async move {
+            let mut versions = Vec::new();
+            for _ in 0..UPDATES {
+                let updates = keys.clone().map(|key| Update {
+                    key,
+                    payload: Payload::from("{}"),
+                    expires_at: Timestamp::NEVER,
+                    principal: None,
+                    expected: None,
+                });
+                let outcomes = if number.is_multiple_of(2) {
+                    let updates = updates.map(Write::Update);
+                    store.write_many(&updates, NOW).await.unwrap().into_iter().map(Result::unwrap).collect()
+                } else {
+                    let mut outcomes = Vec::new();
+                    for update in &updates {
+                        outcomes.push(Written::Updated(store.update(update, NOW).await.unwrap()));
+                    }
+                    outcomes
+                };
+                for outcome in outcomes {
+                    let Written::Updated(Updated::Saved(version)) = outcome else {
+                        panic!("an update of a live session is {outcome:?}")
+                    };
+                    versions.push(version.get());
+                }
+            }
+            versions
+        })
+    };
+    let workers: Vec<_> = (0..WORKERS).map(worker).collect();
+    let mut versions = Vec::new();
+    for worker in workers {
+        versions.extend(worker.await.unwrap());
+    }
+    versions.sort_unstable();
+    let last = i64::try_from(WORKERS * UPDATES).unwrap() + 1;
+    // Of each of the two sessions.
+    let expected: Vec<i64> = (2..=last).flat_map(|version| [version; 2]).collect();
+    assert_eq!(versions, expected);
+    drop_table(&store).await;
 }
 
 async fn missing_table(url: String) {

@@ -12,7 +12,8 @@ pub(crate) struct Many {
     /// The keys that were made. A row with one number in place of a key says that another call made one of them at
     /// this moment, and that none was made.
     pub(crate) create: String,
-    /// The keys that were updated, and their new versions.
+    /// The keys that were updated; then keys with their versions, of which those matter that were updated without an
+    /// expected one.
     pub(crate) update: String,
     /// The keys that were touched.
     pub(crate) touch: String,
@@ -58,11 +59,15 @@ impl Many {
                 rows(data)
             ),
             update: format!(
-                "UPDATE {t} WITH (ROWLOCK) SET [payload] = {PAYLOAD}, [expires_at] = j.[e], \
-                 [principal] = {PRINCIPAL}, [version] = {name}.[version] + 1 \
-                 OUTPUT inserted.[key], inserted.[version] \
-                 {} AND (j.[x] IS NULL OR j.[x] = {name}.[version]) {BY_KEY}",
-                to_rows(&format!("{data}, [x] bigint '$.x'"))
+                "SET NOCOUNT ON; SET XACT_ABORT ON; \
+                 BEGIN TRANSACTION; \
+                 UPDATE {t} WITH (ROWLOCK) SET [payload] = {PAYLOAD}, [expires_at] = j.[e], \
+                 [principal] = {PRINCIPAL}, [version] = {name}.[version] + 1 OUTPUT inserted.[key] \
+                 {} AND (j.[x] IS NULL OR j.[x] = {name}.[version]) {BY_KEY}; \
+                 SELECT t.[key], t.[version] FROM {} JOIN {t} AS t ON {joins} WHERE j.[x] IS NULL {BY_KEY}; \
+                 COMMIT TRANSACTION",
+                to_rows(&format!("{data}, [x] bigint '$.x'")),
+                rows(", [x] bigint '$.x'"),
             ),
             touch: format!(
                 "UPDATE {t} WITH (ROWLOCK) SET [expires_at] = j.[e] OUTPUT inserted.[key] {} {BY_KEY}",

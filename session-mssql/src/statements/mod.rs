@@ -11,6 +11,9 @@
 //! same. Version 4.3 is why some texts are not the first ones that come to mind:
 //! - `OUTPUT deleted…` in an UPDATE becomes a join of the table with itself, which loses rows that others update at
 //!   the same time, and gives other rows' values where the key changes. So no UPDATE has it.
+//! - The rest of OUTPUT is taken from the row as the statement found it. Where another call changed the row meanwhile the
+//!   right values are written, and wrong ones are given. That there is a row is always right. So OUTPUT gives keys,
+//!   and versions that were expected; another version is read in the transaction that has changed the row.
 //! - OPENJSON cuts texts after 4,000 characters and leaves their escapes in, and `CONVERT(binary(32), …, 2)` takes the
 //!   digits for characters. So a batch has numbers alone in its JSON, and its texts and keys as two long values that
 //!   are cut up by place and length.
@@ -155,17 +158,22 @@ impl Statements {
             nullable("@P5")
         );
         let load = format!("SELECT {RECORD} FROM {t} WHERE {is_key} AND {LIVE}");
-        let update = |and: &str| {
-            format!(
-                "UPDATE {t} WITH (ROWLOCK) SET [payload] = @P3, [expires_at] = @P4, [principal] = {}, \
-                 [version] = [version] + 1 OUTPUT inserted.[version] WHERE {is_key} AND {LIVE}{and}",
-                nullable("@P5")
-            )
-        };
+        let set_all = format!(
+            "UPDATE {t} WITH (ROWLOCK) SET [payload] = @P3, [expires_at] = @P4, [principal] = {}, \
+             [version] = [version] + 1",
+            nullable("@P5")
+        );
+        let update = format!(
+            "SET NOCOUNT ON; SET XACT_ABORT ON; \
+             BEGIN TRANSACTION; \
+             {set_all} WHERE {is_key} AND {LIVE}; \
+             IF @@ROWCOUNT = 1 SELECT [version] FROM {t} WHERE {is_key}; \
+             COMMIT TRANSACTION"
+        );
         // The second statement runs a moment later, which is as good a moment for the answer as the first one's.
         let update_expected = format!(
-            "{}; IF @@ROWCOUNT = 0 SELECT [version] FROM {t} WHERE {is_key} AND {LIVE}",
-            update(" AND [version] = @P6")
+            "{set_all} OUTPUT inserted.[version] WHERE {is_key} AND {LIVE} AND [version] = @P6; \
+             IF @@ROWCOUNT = 0 SELECT [version] FROM {t} WHERE {is_key} AND {LIVE}"
         );
         // HOLDLOCK: no session of the principal appears, or moves to a key that was passed already, meanwhile.
         let destroy_where = |rows: &str, hint: &str| ByMode {
@@ -205,7 +213,7 @@ impl Statements {
         Statements {
             create,
             load,
-            update: update(""),
+            update,
             update_expected,
             touch: format!(
                 "UPDATE {t} WITH (ROWLOCK) SET [expires_at] = @P3 OUTPUT inserted.[version] WHERE {is_key} AND {LIVE}"

@@ -65,6 +65,16 @@ fn no_update_has_the_deleted_row_in_its_output() {
 }
 
 #[test]
+fn an_update_reads_a_version_that_it_did_not_expect_after_it_has_changed_the_row() {
+    let statements = of("sessions", KeyFormat::Hashed);
+    for update in [statements.update, statements.many.update] {
+        let (before, after) = update.split_once("SELECT").unwrap();
+        assert!(before.contains("BEGIN TRANSACTION; UPDATE") && !before.contains("inserted.[version]"));
+        assert!(after.contains("[version] FROM") && after.ends_with("COMMIT TRANSACTION"), "{update}");
+    }
+}
+
+#[test]
 fn a_purge_repeats_its_predicate_skips_locked_rows_and_gives_way() {
     let purge = of("sessions", KeyFormat::Hashed).purge;
     assert!(purge.contains(
