@@ -1,13 +1,16 @@
 //! G11: safe purge.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use session_core::{Create, DestroyMode, Payload, Write};
+use session_core::{
+    Create, DestroyMode, Gathering, ManualClock, Payload, SessionStore, Touched, Updated, Write,
+};
 use tokio::task::JoinSet;
 
-use crate::case::{Case, Ctx, Stop, Verdict, case, ensure, ensure_eq};
+use crate::case::{Case, Ctx, PATIENCE, Stop, Verdict, case, ensure, ensure_eq};
 use crate::fixture::{Fixture, persist};
 
 pub(crate) const CASES: &[Case] = &[
@@ -16,6 +19,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(G11, Concurrent, a_renewed_session_survives_a_purge),
     case!(G11, Concurrent, several_purges_remove_each_row_once),
     case!(G11, Concurrent, a_large_purge_in_batches_disturbs_no_writer),
+    case!(G11, Concurrent, no_deadlock_of_eight_purges_and_thirty_two_writers_is_seen),
 ];
 
 /// A writer that waits longer than this for a purge in small batches is blocked by it.
@@ -222,5 +226,66 @@ async fn a_large_purge_in_batches_disturbs_no_writer(ctx: Ctx) -> Verdict {
     }
     ensure_eq!(removed, u64::from(rows), "the rows that were purged");
     ensure_eq!(handles[0].store.clear().await?, 4, "the rows that are left");
+    Ok(())
+}
+
+/// Whatever the database gives up in favour of another is tried again by the handle, within its bound.
+async fn no_deadlock_of_eight_purges_and_thirty_two_writers_is_seen(ctx: Ctx) -> Verdict {
+    const ROWS: u32 = 1_000;
+    let fixtures = Fixture::handles(&ctx, 4).await?;
+    fill(&fixtures[0], ROWS).await?;
+    let mut handles: Vec<SessionStore<u64>> = Vec::new();
+    for fixture in &fixtures {
+        let builder = SessionStore::builder(Arc::clone(&fixture.store))
+            .clock(ManualClock::new(fixture.now(0)))
+            .gathering(Gathering::OFF)
+            .cleanup_limit(0)
+            .destroy_mode(DestroyMode::Hard)
+            .deadline(PATIENCE);
+        handles.push(builder.build()?);
+    }
+    let done = Arc::new(AtomicBool::new(false));
+    let mut writers = JoinSet::new();
+    for writer in 0..32_usize {
+        let (handle, done) = (handles[writer % 4].clone(), Arc::clone(&done));
+        writers.spawn(async move {
+            let id = handle.create(&0).await?.id;
+            let mut turn = 0;
+            while turn < 3 || !done.load(Ordering::SeqCst) {
+                turn += 1;
+                let updated = handle.update(&id, &turn, None).await?;
+                ensure!(updated != Updated::Gone, "a live session is gone beside purges");
+                let touched = handle.touch(&id).await?;
+                ensure!(touched != Touched::Gone, "a live session is gone beside purges");
+                let another = handle.create(&turn).await?.id;
+                ensure!(handle.destroy(&another).await?, "a session that was just made is gone");
+            }
+            Ok(())
+        });
+    }
+    let mut purges = JoinSet::new();
+    for purge in 0..8_usize {
+        let handle = handles[purge % 4].clone();
+        purges.spawn(async move {
+            let limit = NonZeroU32::MIN.saturating_add(24);
+            let (mut removed, mut idle) = (0, 0);
+            while idle < 3 {
+                let count = handle.purge(limit).await?;
+                removed += count;
+                idle = if count == 0 { idle + 1 } else { 0 };
+            }
+            Ok::<_, Stop>(removed)
+        });
+    }
+    let mut removed = 0;
+    while let Some(purge) = purges.join_next().await {
+        removed += purge.map_err(|panic| Stop::Failed(panic.to_string()))??;
+    }
+    done.store(true, Ordering::SeqCst);
+    while let Some(writer) = writers.join_next().await {
+        writer.map_err(|panic| Stop::Failed(panic.to_string()))??;
+    }
+    ensure_eq!(removed, u64::from(ROWS), "the rows that eight purges at once say they removed");
+    ensure_eq!(fixtures[0].store.clear().await?, 32, "the rows that are left");
     Ok(())
 }

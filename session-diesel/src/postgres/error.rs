@@ -198,6 +198,11 @@ fn of_server(kind: DatabaseErrorKind, information: &dyn DatabaseErrorInformation
         Some("54000") => {
             (Error::new(ErrorKind::TooLarge, "the payload is over what Postgres can hold"), Sound)
         }
+        Some("22001") => (
+            Error::new(ErrorKind::TooLarge, "a value is longer than its column; run the doctor on the table"),
+            Sound,
+        ),
+        Some("22003") => (Error::new(ErrorKind::Backend, "a number is out of its column's range"), Sound),
         Some("22021") => (
             Error::invalid_input(
                 "Postgres cannot hold a U+0000 in text; encode the payload without it, as JSON does",
@@ -265,6 +270,8 @@ fn sqlstate(kind: &DatabaseErrorKind, message: &str) -> Option<&'static str> {
         ("invalid memory alloc request size", "54000"),
         ("row is too big", "54000"),
         ("string too long", "54000"),
+        ("value too long for type", "22001"),
+        ("bigint out of range", "22003"),
         ("array size exceeds", "54000"),
         ("out of memory", "53200"),
         ("sorry, too many clients already", "53300"),

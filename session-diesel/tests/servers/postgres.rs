@@ -1,5 +1,8 @@
 //! PostgreSQL.
 
+#[path = "postgres_errors.rs"]
+mod errors;
+
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -13,8 +16,8 @@ use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfi
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use libtest_mimic::Trial;
 use session_core::{
-    Destroy, DestroyMode, Error, ErrorKind, Filter, Payload, Principal, Rotate, Rotated, Severity, Store,
-    TableName, Timestamp, Touch, Update, Updated, Version, Write,
+    Destroy, DestroyMode, ErrorKind, Filter, Payload, Principal, Rotate, Rotated, Severity, Store, TableName,
+    Timestamp, Touch, Update, Updated, Version, Write,
 };
 use session_diesel::{PostgresBuilder, PostgresStore, TlsMode};
 use tokio_postgres::NoTls;
@@ -40,8 +43,11 @@ pub(crate) fn trials() -> Vec<Trial> {
     let own = || find("postgres", &BINARIES).and_then(|_| find("openssl", &[])).err();
     let bouncer = || own().or_else(|| find("pgbouncer", &["/usr/sbin"]).err());
     vec![
-        with("errors_say_what_to_do", |url| Box::pin(errors_say_what_to_do(url))),
-        with("a_deadlock_is_a_conflict", |url| Box::pin(a_deadlock_is_a_conflict(url))),
+        with("faults_are_told_apart", |url| Box::pin(errors::faults_are_told_apart(url))),
+        with("a_refused_connection_says_why", |url| Box::pin(errors::a_refused_connection_says_why(url))),
+        with("a_plan_for_columns_that_changed_is_made_anew", |url| {
+            Box::pin(errors::a_plan_for_columns_that_changed_is_made_anew(url))
+        }),
         with("a_closed_connection_is_replaced", |url| Box::pin(a_closed_connection_is_replaced(url))),
         with("every_number_comes_back", |url| Box::pin(every_number_comes_back(url))),
         with("numbers_sent_as_text_are_read", |url| Box::pin(numbers_sent_as_text_are_read(url))),
@@ -81,100 +87,6 @@ async fn sql(url: &str, statements: &str) {
 
 async fn drop_table(url: &str, name: &str) {
     sql(url, &format!("DROP TABLE IF EXISTS \"{}\"", fresh_table(name))).await;
-}
-
-fn assert_error(error: &Error, kind: ErrorKind, code: &str, indeterminate: bool) {
-    assert_eq!((error.kind(), error.code()), (kind, Some(code)), "{error}");
-    assert_eq!(error.is_indeterminate(), indeterminate, "{error}");
-    assert_eq!(error.backend(), Some("postgres"), "{error}");
-}
-
-async fn errors_say_what_to_do(url: String) {
-    let name = fresh_table("errors");
-    let quoted = format!("\"{name}\"");
-    let store = PostgresStore::builder().url(&url).table(name.clone()).pool_size(1).build().unwrap();
-    let error = store.load(&key("a"), NOW).await.unwrap_err();
-    assert_error(&error, ErrorKind::Backend, "42P01", false);
-    assert!(error.to_string().contains(&format!("CREATE TABLE IF NOT EXISTS {quoted}")), "{error}");
-
-    store.create_table().await.unwrap();
-    store.create(&create("a"), NOW).await.unwrap();
-    // A plan for columns that changed: over a new connection all is well.
-    sql(&url, &format!("ALTER TABLE {quoted} ALTER COLUMN payload TYPE varchar(2000)")).await;
-    store.load(&key("a"), NOW).await.unwrap();
-    assert!(store.load(&key("a"), NOW).await.unwrap().is_some());
-
-    sql(&url, &format!("ALTER TABLE {quoted} RENAME COLUMN version TO versio")).await;
-    assert_error(&store.load(&key("a"), NOW).await.unwrap_err(), ErrorKind::Backend, "42703", false);
-    sql(&url, &format!("ALTER TABLE {quoted} RENAME COLUMN versio TO version")).await;
-
-    // A role without rights. The server may have no such role from an earlier run.
-    let role = format!("r_{name}");
-    sql(&url, &format!("CREATE ROLE {role} LOGIN PASSWORD 'x'")).await;
-    let denied = connection_pool(url.clone(), 1, format!("SET ROLE {role}"));
-    let denied = PostgresStore::builder().pool(denied).table(name.clone()).build().unwrap();
-    assert_error(&denied.load(&key("a"), NOW).await.unwrap_err(), ErrorKind::Backend, "42501", false);
-    drop(denied);
-    sql(&url, &format!("DROP ROLE {role}")).await;
-
-    let hurried = connection_pool(url.clone(), 1, "SET lock_timeout = 50".to_owned());
-    let hurried = PostgresStore::builder().pool(hurried).table(name.clone()).build().unwrap();
-    let holder = raw(&url).await;
-    holder.batch_execute(&format!("BEGIN; LOCK TABLE {quoted}")).await.unwrap();
-    assert_error(&hurried.load(&key("a"), NOW).await.unwrap_err(), ErrorKind::Unavailable, "55P03", false);
-    let hurried = connection_pool(url.clone(), 1, "SET statement_timeout = 50".to_owned());
-    let hurried = PostgresStore::builder().pool(hurried).table(name.clone()).build().unwrap();
-    assert_error(&hurried.load(&key("a"), NOW).await.unwrap_err(), ErrorKind::Unavailable, "57014", false);
-    holder.batch_execute("ROLLBACK").await.unwrap();
-
-    let reader = connection_pool(url.clone(), 1, "SET default_transaction_read_only = on".to_owned());
-    let reader = PostgresStore::builder().pool(reader).table(name.clone()).build().unwrap();
-    let error = reader.create(&create("b"), NOW).await.unwrap_err();
-    assert_error(&error, ErrorKind::Unavailable, "25006", false);
-
-    let mut nul = create("nul");
-    nul.payload = Payload::from("a\0b");
-    let error = store.create(&nul, NOW).await.unwrap_err();
-    assert_eq!((error.kind(), error.is_indeterminate()), (ErrorKind::InvalidInput, false));
-
-    let nowhere = PostgresStore::connect("postgres://u:hunter2@127.0.0.1:1/d").await.unwrap_err();
-    assert!(nowhere.is_unreachable() && !nowhere.is_indeterminate(), "{nowhere}");
-    assert!(!format!("{nowhere} {nowhere:?}").contains("hunter2"));
-    let (base, _) = url.rsplit_once('/').unwrap();
-    let missing = PostgresStore::connect(format!("{base}/no_such_database")).await.unwrap_err();
-    assert_error(&missing, ErrorKind::Backend, "3D000", false);
-    sql(&url, &format!("DROP TABLE {quoted}")).await;
-}
-
-async fn a_deadlock_is_a_conflict(url: String) {
-    let store = store(&url, "deadlock").await;
-    let name = fresh_table("deadlock");
-    store.create(&create("a"), NOW).await.unwrap();
-    store.create(&create("b"), NOW).await.unwrap();
-    // The batch locks in the order of keys; this transaction locks the other way round.
-    let mut keys = [key("a"), key("b")];
-    keys.sort();
-    let lock = format!("SELECT 1 FROM \"{name}\" WHERE key = $1 FOR UPDATE");
-    let other = raw(&url).await;
-    other.batch_execute("BEGIN; SET LOCAL deadlock_timeout = '1h'").await.unwrap();
-    other.query(&lock, &[&keys[1].as_bytes()]).await.unwrap();
-    let writes: Vec<Write> =
-        keys.iter().map(|key| Write::Touch(Touch { key: key.clone(), expires_at: LATER })).collect();
-    let batch = tokio::spawn(async move { store.write_many(&writes, NOW).await });
-    // The batch holds the first row and waits for the second before this waits for the first.
-    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1";
-    let pattern = format!("%{name}%");
-    let observer = raw(&url).await;
-    while observer.query_one(waiting, &[&pattern]).await.unwrap().get::<_, i64>(0) == 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    let first = keys[0].as_bytes();
-    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&first];
-    let (locked, batch) = tokio::join!(other.query(&lock, &parameters), batch);
-    locked.unwrap();
-    assert_error(&batch.unwrap().unwrap_err(), ErrorKind::Conflict, "40P01", false);
-    other.batch_execute("ROLLBACK").await.unwrap();
-    drop_table(&url, "deadlock").await;
 }
 
 async fn a_closed_connection_is_replaced(url: String) {
@@ -236,6 +148,14 @@ async fn numbers_sent_as_text_are_read(url: String) {
     let fresh = PostgresStore::builder().url(&url).table(table.clone()).build().unwrap();
     let found = fresh.load(&key("a"), NOW).await.unwrap().unwrap();
     assert_eq!((found.created_at, found.version), (Some(NOW), Version::FIRST));
+    let raw = raw(&url).await;
+    for number in numbers() {
+        let update = format!("UPDATE \"{table}_t\" SET created_at = $1, version = $1");
+        raw.execute(&update, &[&number]).await.unwrap();
+        let found = fresh.load(&key("a"), NOW).await.unwrap().unwrap();
+        assert_eq!(found.created_at, Some(Timestamp::from_millis(number)));
+        assert_eq!(found.version, Version::new(number));
+    }
     let script = format!(
         "CREATE OR REPLACE VIEW \"{table}\" AS SELECT key, payload, expires_at, NULL::text AS created_at, \
          version::text AS version, principal, destroyed_at FROM \"{table}_t\""
@@ -244,6 +164,16 @@ async fn numbers_sent_as_text_are_read(url: String) {
     let error = fresh.load(&key("a"), NOW).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(error.to_string().contains("`created_at`"), "{error}");
+    for wrong in ["9223372036854775808", "1e300", "x", ""] {
+        let script = format!(
+            "CREATE OR REPLACE VIEW \"{table}\" AS SELECT key, payload, expires_at, '{wrong}'::text AS created_at, \
+             version::text AS version, principal, destroyed_at FROM \"{table}_t\""
+        );
+        sql(&url, &script).await;
+        let error = fresh.load(&key("a"), NOW).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{wrong}");
+        assert!(error.to_string().contains("`created_at`"), "{error}");
+    }
     sql(&url, &format!("DROP TABLE \"{table}_t\" CASCADE")).await;
 }
 
