@@ -2,12 +2,13 @@
 
 #[path = "postgres_errors.rs"]
 mod errors;
+#[path = "postgres_pgbouncer.rs"]
+mod pgbouncer;
 
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +17,8 @@ use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfi
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use libtest_mimic::Trial;
 use session_core::{
-    Destroy, DestroyMode, ErrorKind, Filter, Payload, Principal, Rotate, Rotated, Severity, Store, TableName,
-    Timestamp, Touch, Update, Updated, Version, Write,
+    Destroy, DestroyMode, ErrorKind, Filter, Payload, Principal, Rotate, Rotated, Severity, Store, Timestamp,
+    Touch, Update, Updated, Version, Write,
 };
 use session_diesel::{PostgresBuilder, PostgresStore, TlsMode};
 use tokio_postgres::NoTls;
@@ -41,7 +42,6 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial(&format!("postgres::{name}"), missing.clone(), move || test(url))
     };
     let own = || find("postgres", &BINARIES).and_then(|_| find("openssl", &[])).err();
-    let bouncer = || own().or_else(|| find("pgbouncer", &["/usr/sbin"]).err());
     vec![
         with("faults_are_told_apart", |url| Box::pin(errors::faults_are_told_apart(url))),
         with("a_refused_connection_says_why", |url| Box::pin(errors::a_refused_connection_says_why(url))),
@@ -61,12 +61,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         }),
         trial("postgres::tls_is_verified", own(), tls_is_verified),
         trial("postgres::the_writing_host_is_found", own(), the_writing_host_is_found),
-        trial(
-            "postgres::pgbouncer_in_transaction_mode_works",
-            bouncer(),
-            pgbouncer_in_transaction_mode_works,
-        ),
     ]
+    .into_iter()
+    .chain(pgbouncer::trials(own()))
+    .collect()
 }
 
 async fn store(url: &str, name: &str) -> PostgresStore {
@@ -453,57 +451,4 @@ async fn the_writing_host_is_found() {
     store.create(&create("a"), NOW).await.unwrap();
     let there = PostgresStore::connect(of(writing.port)).await.unwrap();
     assert!(there.load(&key("a"), NOW).await.unwrap().is_some());
-}
-
-async fn pgbouncer_in_transaction_mode_works() {
-    let server = server("pg-bounced", &[]);
-    ready(|| PostgresStore::builder().url(format!("postgres://postgres@127.0.0.1:{}/postgres", server.port)))
-        .await;
-    let mut bouncer = Scratch::new("pgbouncer");
-    let ini = format!(
-        "[databases]\npostgres = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {}\n\
-         auth_type = any\npool_mode = transaction\ndefault_pool_size = 3\nmax_client_conn = 200\nunix_socket_dir =\n",
-        server.port, bouncer.port
-    );
-    // auth_type any takes the user of the database's entry.
-    std::fs::write(bouncer.path("ini"), ini.replace("port=", "user=postgres port=")).unwrap();
-    bouncer.give_to("postgres");
-    let program = find("pgbouncer", &["/usr/sbin"]).unwrap();
-    let mut command: Command = command_as("postgres", &program);
-    let ini = bouncer.path("ini");
-    bouncer.start(command.arg(ini).current_dir("/"));
-
-    let url = format!("postgres://postgres@127.0.0.1:{}/postgres", bouncer.port);
-    // Two stores stand for two processes that share the three connections of the server.
-    let table = TableName::new("bounced").unwrap();
-    let build = || {
-        PostgresStore::builder().url(&url).table(table.clone()).pgbouncer(true).pool_size(16).build().unwrap()
-    };
-    let stores = [Arc::new(build()), Arc::new(build())];
-    stores[0].create_table().await.unwrap();
-    let tasks = (0..16_u32).map(|number| {
-        let store = Arc::clone(&stores[usize::try_from(number % 2).unwrap()]);
-        tokio::spawn(async move {
-            let id = format!("b{number}");
-            store.create(&create(&id), NOW).await.unwrap();
-            for round in 1..20 {
-                let update = Update {
-                    key: key(&id),
-                    payload: Payload::from("[]"),
-                    expires_at: LATER,
-                    principal: None,
-                    expected: Some(Version::new(round)),
-                };
-                assert_eq!(
-                    store.update(&update, NOW).await.unwrap(),
-                    Updated::Saved(Version::new(round + 1))
-                );
-                assert!(store.load(&key(&id), NOW).await.unwrap().is_some());
-            }
-        })
-    });
-    for task in tasks.collect::<Vec<_>>() {
-        task.await.unwrap();
-    }
-    assert_eq!(stores[1].count(&Filter::default(), NOW).await.unwrap(), 16);
 }

@@ -1,4 +1,5 @@
-//! The crates depend in one direction: drivers and the suite on the core, the core on no driver, this one on none.
+//! The crates depend in one direction: drivers and the suite on the core, the core on no driver, this one on none. And
+//! no driver of a database server links a library of the system's.
 
 use std::collections::BTreeSet;
 
@@ -36,6 +37,12 @@ pub(super) const DRIVERS: &[&str] = &[
     "tokio-postgres",
 ];
 
+/// The drivers that need no client library of their databases, nor OpenSSL, to be built.
+const SELF_CONTAINED: &[&str] = &["session-diesel", "session-mssql"];
+
+/// The crates that link such a library.
+const CLIENT_LIBRARIES: &[&str] = &["pq-sys", "mysqlclient-sys", "openssl-sys", "native-tls"];
+
 pub(super) fn check(metadata: &Metadata) -> Result<Counts> {
     let mut findings = Vec::new();
     for (name, may_use) in MAY_USE {
@@ -49,6 +56,12 @@ pub(super) fn check(metadata: &Metadata) -> Result<Counts> {
         let uses = metadata.dependencies(name).with_context(|| format!("there is no crate {name}"))?;
         for driver in uses.iter().filter(|used| DRIVERS.contains(&used.as_str())) {
             findings.push(format!("{name} must not depend on a driver, and it does on {driver}"));
+        }
+    }
+    for name in SELF_CONTAINED {
+        let uses = metadata.dependencies(name).with_context(|| format!("there is no crate {name}"))?;
+        for library in uses.iter().filter(|used| CLIENT_LIBRARIES.contains(&used.as_str())) {
+            findings.push(format!("{name} must link no library of the system's, and does by {library}"));
         }
     }
     Ok(Counts::of_findings(&findings))

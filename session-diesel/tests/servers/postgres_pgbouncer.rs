@@ -1,0 +1,107 @@
+//! PgBouncer in transaction mode, with servers of the tests' own.
+
+use std::process::Command;
+use std::sync::Arc;
+
+use libtest_mimic::Trial;
+use session_core::{Filter, Payload, Store, TableName, Update, Updated, Version};
+use session_diesel::PostgresStore;
+
+use super::{connection_pool, ready, server};
+use crate::scratch::{Scratch, command_as, find};
+use crate::{LATER, NOW, create, key, trial};
+
+/// The first PgBouncer that keeps prepared statements.
+const KEEPS_STATEMENTS: (u32, u32) = (1, 21);
+
+pub(super) fn trials(no_server: Option<String>) -> Vec<Trial> {
+    let version = version();
+    let none = no_server.or_else(|| version.clone().err());
+    let old = match version {
+        Ok(found) if found < KEEPS_STATEMENTS => {
+            Some(format!("PgBouncer {}.{} keeps no prepared statements", found.0, found.1))
+        }
+        _ => None,
+    };
+    vec![
+        trial("postgres::pgbouncer_in_transaction_mode_works", none.clone(), || {
+            transaction_mode("pgbouncer", "", |url, table| {
+                PostgresStore::builder().url(url).table(table).pgbouncer(true).pool_size(16).build().unwrap()
+            })
+        }),
+        trial("postgres::pgbouncer_that_keeps_prepared_statements_needs_no_setting", none.or(old), || {
+            transaction_mode("pgbouncer-keeps", "max_prepared_statements = 200\n", |url, table| {
+                let pool = connection_pool(url.to_owned(), 16, String::new());
+                PostgresStore::builder().pool(pool).table(table).build().unwrap()
+            })
+        }),
+    ]
+}
+
+/// `PgBouncer 1.18.0 …` as 1 and 18.
+fn version() -> Result<(u32, u32), String> {
+    let program = find("pgbouncer", &["/usr/sbin"])?;
+    let says = Command::new(program).arg("--version").output().map_err(|error| error.to_string())?;
+    let says = String::from_utf8_lossy(&says.stdout).into_owned();
+    let number = says.split_whitespace().nth(1).unwrap_or_default();
+    let mut parts = number.split('.').map(str::parse);
+    match (parts.next(), parts.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => Ok((major, minor)),
+        _ => Err(format!("PgBouncer says no version: {says}")),
+    }
+}
+
+async fn transaction_mode(
+    name: &str,
+    settings: &str,
+    build: impl Fn(&str, TableName) -> PostgresStore + Send,
+) {
+    let server = server(&format!("pg-{name}"), &[]);
+    ready(|| PostgresStore::builder().url(format!("postgres://postgres@127.0.0.1:{}/postgres", server.port)))
+        .await;
+    let mut bouncer = Scratch::new(name);
+    let ini = format!(
+        "[databases]\npostgres = host=127.0.0.1 user=postgres port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+         listen_port = {}\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 3\n\
+         max_client_conn = 200\nunix_socket_dir =\n{settings}",
+        server.port, bouncer.port
+    );
+    // auth_type any takes the user of the database's entry.
+    std::fs::write(bouncer.path("ini"), ini).unwrap();
+    bouncer.give_to("postgres");
+    let program = find("pgbouncer", &["/usr/sbin"]).unwrap();
+    let mut command: Command = command_as("postgres", &program);
+    let ini = bouncer.path("ini");
+    bouncer.start(command.arg(ini).current_dir("/"));
+
+    let url = format!("postgres://postgres@127.0.0.1:{}/postgres", bouncer.port);
+    // Two stores stand for two processes that share the three connections of the server.
+    let table = TableName::new("bounced").unwrap();
+    let stores = [Arc::new(build(&url, table.clone())), Arc::new(build(&url, table))];
+    stores[0].create_table().await.unwrap();
+    let tasks = (0..16_u32).map(|number| {
+        let store = Arc::clone(&stores[usize::try_from(number % 2).unwrap()]);
+        tokio::spawn(async move {
+            let id = format!("b{number}");
+            store.create(&create(&id), NOW).await.unwrap();
+            for round in 1..20 {
+                let update = Update {
+                    key: key(&id),
+                    payload: Payload::from("[]"),
+                    expires_at: LATER,
+                    principal: None,
+                    expected: Some(Version::new(round)),
+                };
+                assert_eq!(
+                    store.update(&update, NOW).await.unwrap(),
+                    Updated::Saved(Version::new(round + 1))
+                );
+                assert!(store.load(&key(&id), NOW).await.unwrap().is_some());
+            }
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+    assert_eq!(stores[1].count(&Filter::default(), NOW).await.unwrap(), 16);
+}
