@@ -20,7 +20,7 @@ use crate::diagnose;
 use crate::error;
 use crate::pool::{Database, Pool};
 use crate::statements::IF_TEXTS_ARE_UTF16;
-use crate::store::{first_row, purge, server_time};
+use crate::store::{first_row, no_principal, no_version, purge, server_time, unsupported};
 
 /// The table of `connect-mssql-v2`: `[sid] nvarchar(255)`, `[session] nvarchar(max)`, `[expires] datetime`.
 ///
@@ -453,15 +453,6 @@ impl fmt::Debug for ConnectMssqlV2Store {
     }
 }
 
-fn no_principal(principal: Option<&Principal>) -> Result<()> {
-    principal.map_or(Ok(()), |_| Err(unsupported("this table does not hold whom a session belongs to")))
-}
-
-fn no_version(expected: Option<Version>) -> Result<()> {
-    expected
-        .map_or(Ok(()), |_| Err(unsupported("this table does not count updates, so none can be expected")))
-}
-
 fn no_tombstone(mode: DestroyMode) -> Result<()> {
     match mode {
         DestroyMode::Hard => Ok(()),
@@ -469,8 +460,4 @@ fn no_tombstone(mode: DestroyMode) -> Result<()> {
             Err(unsupported("this table does not keep destroyed sessions; destroy them hard"))
         }
     }
-}
-
-fn unsupported(what: &str) -> Error {
-    Error::unsupported(what).with_backend(BACKEND)
 }

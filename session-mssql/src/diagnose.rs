@@ -1,6 +1,6 @@
 //! What is not as it should be in the live database.
 
-use session_core::{Finding, KeyFormat, Result, TableName};
+use session_core::{ConnectTypeorm, Finding, KeyFormat, Result, TableName};
 
 use crate::convert::Cells;
 use crate::pool::Database;
@@ -22,8 +22,8 @@ const SERVER: &str = "SELECT CAST(@@VERSION AS nvarchar(4000)), \
     (SELECT COUNT(*) FROM sys.triggers WHERE [parent_id] = OBJECT_ID(@P1))";
 
 /// A column as a layout has it.
-struct Wanted {
-    name: &'static str,
+struct Wanted<'a> {
+    name: &'a str,
     kind: &'static str,
     /// In bytes; -1 for max.
     length: i64,
@@ -32,15 +32,15 @@ struct Wanted {
     indexed: bool,
 }
 
-const fn wanted(name: &'static str, kind: &'static str, length: i64) -> Wanted {
+const fn wanted<'a>(name: &'a str, kind: &'static str, length: i64) -> Wanted<'a> {
     Wanted { name, kind, length, exact: false, indexed: false }
 }
 
-struct Column {
-    name: String,
-    kind: String,
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) kind: String,
     length: i64,
-    collation: String,
+    pub(crate) collation: String,
     indexes: i64,
 }
 
@@ -76,7 +76,65 @@ pub(crate) async fn connect_mssql_v2(database: &Database, table: &TableName) -> 
     check(database, table, &columns).await
 }
 
-async fn check(database: &Database, table: &TableName, wanted: &[Wanted]) -> Result<Vec<Finding>> {
+/// TypeORM's own types are narrower than ours, and no fault as long as nobody needs more.
+pub(crate) async fn connect_typeorm(
+    database: &Database,
+    table: &TableName,
+    names: &ConnectTypeorm,
+) -> Result<Vec<Finding>> {
+    let name = table.quoted('[', ']');
+    let found = columns(database, &name).await?;
+    let find = |name: &str| found.iter().find(|column| column.name.eq_ignore_ascii_case(name));
+    let is_narrow = |column: &Column| ["varchar", "text"].contains(&column.kind.as_str());
+    let id = match find(names.id()) {
+        Some(column) if is_narrow(column) => wanted(names.id(), "varchar", 255),
+        _ => wanted(names.id(), "nvarchar", 510),
+    };
+    let json = match find(names.json()) {
+        Some(column) if column.kind == "text" => wanted(names.json(), "text", 16),
+        Some(column) if is_narrow(column) => wanted(names.json(), "varchar", -1),
+        _ => wanted(names.json(), "nvarchar", -1),
+    };
+    let expired_at = wanted(names.expired_at(), "bigint", 8);
+    let wanted = [Wanted { indexed: true, ..id }, Wanted { indexed: true, ..expired_at }, json];
+    let mut findings = check(database, table, &wanted).await?;
+    for column in [names.id(), names.json()].into_iter().filter_map(find).filter(|column| is_narrow(column)) {
+        findings.push(Finding::warning(
+            format!(
+                "the column `{}` of {name} holds the characters of the code page of {} alone, and others are refused",
+                column.name, column.collation
+            ),
+            format!("ALTER TABLE {name} ALTER COLUMN [{}] nvarchar, as in `schema_sql`", column.name),
+        ));
+    }
+    if let Some(column) = find(names.id()).filter(|column| !is_exact(column)) {
+        findings.push(Finding::warning(
+            format!(
+                "the column `{}` of {name} has the collation {}, by which a Node application takes ids for one \
+                 another that differ in case",
+                column.name, column.collation
+            ),
+            format!(
+                "ALTER TABLE {name} ALTER COLUMN [{}] … COLLATE Latin1_General_BIN2, as in `schema_sql`",
+                column.name
+            ),
+        ));
+    }
+    if !found.is_empty() && find(names.destroyed_at()).is_none() {
+        findings.push(Finding::note(format!(
+            "the table {name} has no column `{}`: destroyed sessions are removed, and a Node application can bring \
+             one back",
+            names.destroyed_at()
+        )));
+    }
+    Ok(findings)
+}
+
+fn is_exact(column: &Column) -> bool {
+    column.collation.to_ascii_lowercase().contains("bin2")
+}
+
+async fn check(database: &Database, table: &TableName, wanted: &[Wanted<'_>]) -> Result<Vec<Finding>> {
     let name = table.quoted('[', ']');
     let mut findings = server(database, &name).await?;
     let columns = columns(database, &name).await?;
@@ -99,7 +157,7 @@ async fn check(database: &Database, table: &TableName, wanted: &[Wanted]) -> Res
     Ok(findings)
 }
 
-fn compare(table: &str, wanted: &Wanted, column: &Column, findings: &mut Vec<Finding>) {
+fn compare(table: &str, wanted: &Wanted<'_>, column: &Column, findings: &mut Vec<Finding>) {
     let Wanted { name, kind, length, .. } = *wanted;
     if column.kind != kind || column.length != length {
         let length = if length < 0 { "max".to_owned() } else { length.to_string() };
@@ -108,7 +166,7 @@ fn compare(table: &str, wanted: &Wanted, column: &Column, findings: &mut Vec<Fin
             format!("make it {kind} with {length} bytes, as in `schema_sql`"),
         ));
     }
-    if wanted.exact && !column.collation.to_ascii_lowercase().contains("bin2") {
+    if wanted.exact && !is_exact(column) {
         findings.push(Finding::fault(
             format!(
                 "the column `{name}` of {table} has the collation {}, which folds texts",
@@ -127,7 +185,8 @@ fn compare(table: &str, wanted: &Wanted, column: &Column, findings: &mut Vec<Fin
     }
 }
 
-async fn columns(database: &Database, table: &str) -> Result<Vec<Column>> {
+/// The table's columns; none if it is not there.
+pub(crate) async fn columns(database: &Database, table: &str) -> Result<Vec<Column>> {
     let sets = database.read(COLUMNS, &[&table]).await?;
     let rows = sets.into_iter().flatten();
     rows.map(|row| {

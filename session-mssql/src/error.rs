@@ -7,6 +7,7 @@ use session_core::{Error, ErrorKind};
 use tiberius::error::{Error as Tiberius, IoErrorKind, TokenError};
 
 use crate::BACKEND;
+use crate::connect_typeorm::NOT_IN_CODE_PAGE;
 
 /// An error of opening a connection: nothing was sent that could change anything.
 pub(crate) fn connecting(error: Tiberius) -> Error {
@@ -141,7 +142,7 @@ fn server(token: &TokenError) -> Error {
 }
 
 /// What an error number of SQL Server means. `class` is its severity.
-fn numbered(number: u32, class: u8) -> Error {
+pub(crate) fn numbered(number: u32, class: u8) -> Error {
     let closed = class >= CLOSES_THE_CONNECTION;
     let error = match number {
         // Deadlock victim; lock request time-out; locks used up; snapshot isolation conflicts.
@@ -185,6 +186,10 @@ fn numbered(number: u32, class: u8) -> Error {
              `create_table`",
         ),
         2760 => Error::new(ErrorKind::Backend, "the schema is not there; create it first"),
+        NOT_IN_CODE_PAGE => Error::invalid_input(
+            "an id or a session has a character that the table's column cannot hold; make the column nvarchar, as in \
+             `schema_sql`",
+        ),
         334 => Error::new(
             ErrorKind::Backend,
             "the table has a trigger, with which the OUTPUT clause does not work; drop it",

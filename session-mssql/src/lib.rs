@@ -1,7 +1,8 @@
 //! Sessions in SQL Server, through [tiberius].
 //!
 //! [`MssqlStore`] keeps them in a table of its own form ([`create_table`](MssqlStore::create_table)).
-//! [`ConnectMssqlV2Store`] shares the table of the Node package `connect-mssql-v2` with a Node application.
+//! [`ConnectMssqlV2Store`] and [`ConnectTypeormStore`] share the tables of the Node packages `connect-mssql-v2` and
+//! `connect-typeorm` with a Node application.
 //!
 //! ```no_run
 //! # async fn example() -> session_core::Result<()> {
@@ -12,7 +13,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Both need SQL Server 2016 or later with compatibility level 130, or Azure SQL. They run on Babelfish for
+//! All need SQL Server 2016 or later with compatibility level 130, or Azure SQL. They run on Babelfish for
 //! PostgreSQL too. TLS is rustls.
 //!
 //! A connection whose operation did not finish (an error, a time-out, a dropped future) is closed and never used
@@ -31,6 +32,7 @@
 mod batch;
 mod builder;
 mod connect_mssql_v2;
+mod connect_typeorm;
 mod convert;
 mod datetime;
 mod diagnose;
@@ -41,7 +43,9 @@ mod store;
 
 pub use builder::MssqlStoreBuilder;
 pub use connect_mssql_v2::{ConnectMssqlV2Store, ConnectMssqlV2StoreBuilder};
+pub use connect_typeorm::{ConnectTypeormStore, ConnectTypeormStoreBuilder};
 pub use pool::{Connection, Manager, Pool};
+pub use session_core::ConnectTypeorm;
 pub use store::MssqlStore;
 pub use {deadpool, tiberius};
 

@@ -389,3 +389,18 @@ fn changes_too_fast() -> Error {
     Error::new(session_core::ErrorKind::Conflict, "others changed the session all the time; try again")
         .with_backend(BACKEND)
 }
+
+/// For tables that hold no principals.
+pub(crate) fn no_principal(principal: Option<&Principal>) -> Result<()> {
+    principal.map_or(Ok(()), |_| Err(unsupported("this table does not hold whom a session belongs to")))
+}
+
+/// For tables that hold no versions.
+pub(crate) fn no_version(expected: Option<Version>) -> Result<()> {
+    expected
+        .map_or(Ok(()), |_| Err(unsupported("this table does not count updates, so none can be expected")))
+}
+
+pub(crate) fn unsupported(what: &str) -> Error {
+    Error::unsupported(what).with_backend(BACKEND)
+}
