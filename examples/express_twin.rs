@@ -15,7 +15,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use serde::{Deserialize, Serialize};
 use session_store::express::{Cookie, ExpressLayer, ExpressSession, RequestSession, SameSite, Secrets};
-use session_store::session_mssql::ConnectMssqlV2Store;
+use session_store::session_mssql::{ConnectMssqlV2Store, ConnectTypeormStore};
 
 use session_store::{ConnectTypeorm, SqliteStore, Store};
 
@@ -53,6 +53,15 @@ async fn open(url: &str, layout: &str, create_table: bool) -> session_store::Res
         ("connect-typeorm", "sqlite") => {
             let path = url.trim_start_matches("sqlite:");
             let store = SqliteStore::builder(path).connect_typeorm(ConnectTypeorm::new()).open()?;
+            if create_table {
+                store.create_table().await?;
+            }
+            Ok(Arc::new(store))
+        }
+        // An ADO.NET connection string is no URL.
+        ("connect-typeorm", _) if url.contains(';') => {
+            let columns = ConnectTypeorm::new();
+            let store = ConnectTypeormStore::builder(columns).ado_string(url).connect().await?;
             if create_table {
                 store.create_table().await?;
             }

@@ -244,6 +244,13 @@ mod tests {
     }
 
     #[test]
+    fn a_character_that_a_column_cannot_hold_is_the_caller_s_matter() {
+        let error = numbered(NOT_IN_CODE_PAGE, 16);
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(!error.is_indeterminate());
+    }
+
+    #[test]
     fn a_full_pool_is_not_an_unreachable_database() {
         let error = pool(PoolError::Timeout(TimeoutType::Wait));
         assert_eq!(error.kind(), ErrorKind::Unavailable);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use conformance::{Availability, Backend, Namespace};
 use session_core::{Error, ErrorKind, KeyFormat, Result, SessionKey, Store, TableName};
 use session_mssql::tiberius::{self, Client, ColumnData, Config, Row, ToSql};
-use session_mssql::{ConnectMssqlV2Store, MssqlStore};
+use session_mssql::{ConnectMssqlV2Store, ConnectTypeorm, ConnectTypeormStore, MssqlStore};
 use tokio::net::TcpStream;
 use tokio_util::compat::TokioAsyncWriteCompatExt as _;
 use tracing::instrument::WithSubscriber as _;
@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Availability::from_env("mssql", "connect-mssql-v2, local time", URL, |url| {
             ConnectMssqlV2::new(&url, Some(MINUTES_AHEAD))
         }),
+        Availability::from_env("mssql", "connect-typeorm", URL, |url| Typeorm::new(&url)),
     ])
 }
 
@@ -137,6 +138,59 @@ impl Backend for ConnectMssqlV2 {
             options = options.local_time(move |_| minutes);
         }
         let store = options.build()?;
+        store.create_table().await?;
+        Ok(Arc::new(store))
+    }
+
+    async fn remove(&self, namespace: &Namespace) -> Result<()> {
+        drop_table(&self.config, namespace).await
+    }
+
+    fn address(&self) -> Option<SocketAddr> {
+        self.config.get_addr().to_socket_addrs().ok()?.next()
+    }
+
+    fn durable(&self) -> bool {
+        true
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        self.password.clone()
+    }
+
+    async fn raw_dump(&self, namespace: &Namespace) -> Result<Option<Vec<u8>>> {
+        dump(&self.config, namespace).await.map(Some)
+    }
+}
+
+struct Typeorm {
+    config: Config,
+    password: Vec<String>,
+}
+
+impl Typeorm {
+    fn new(ado_string: &str) -> Typeorm {
+        Typeorm { config: config(ado_string), password: password(ado_string) }
+    }
+}
+
+#[async_trait::async_trait]
+impl Backend for Typeorm {
+    fn name(&self) -> String {
+        "mssql".to_owned()
+    }
+
+    fn variant(&self) -> String {
+        "connect-typeorm".to_owned()
+    }
+
+    async fn open(&self, namespace: &Namespace, via: Option<SocketAddr>) -> Result<Arc<dyn Store>> {
+        let store = ConnectTypeormStore::builder(ConnectTypeorm::new())
+            .config(through(&self.config, via))
+            .pool_size(4)
+            .table(TableName::new(namespace.as_str())?)
+            .connect()
+            .await?;
         store.create_table().await?;
         Ok(Arc::new(store))
     }
