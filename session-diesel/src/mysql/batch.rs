@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use futures_util::future::join_all;
 use session_core::{
-    Created, Destroy, DestroyMode, Error, Record, Result, SessionKey, Store, Timestamp, Touch, Updated,
-    Version, Write, Written,
+    Created, Destroy, DestroyMode, Error, Record, Result, SessionKey, Store, Timestamp, Updated, Version,
+    Write, Written,
 };
 
 use super::error::DUPLICATE;
@@ -14,7 +14,7 @@ use super::statements::MAX_ROWS;
 use super::store::{BACKEND, Flavor, MysqlStore, create_row, listed, principal};
 use crate::convert;
 
-/// Pads to a power of two by repeating the last value, which means nothing in an IN list.
+/// Pads to a power of two by repeating the last value, which means nothing in a list of keys and beside it.
 pub(super) fn filled<'a>(
     values: impl Iterator<Item = Bind<'a>>,
     size: usize,
@@ -178,29 +178,24 @@ async fn creates(store: &MysqlStore, writes: &[&Write], now: Timestamp) -> Optio
 
 async fn updates(store: &MysqlStore, writes: &[&Write], now: Timestamp) -> Result<Outcomes> {
     let (size, many) = store.statements.many(writes.len());
-    let mut values = Vec::with_capacity(size * 5 + 1);
-    for write in writes {
-        if let Write::Update(update) = write {
-            values.extend([
-                Bind::key(&update.key),
-                Bind::Text(update.payload.as_str()),
-                Bind::Bigint(update.expires_at.as_millis()),
-                principal(update.principal.as_ref()),
-                Bind::OptionalBigint(update.expected.map(Version::get)),
-            ]);
-        }
-    }
-    for _ in writes.len()..size {
-        // No key, no row.
-        values.extend([
-            Bind::OptionalBytes(None),
-            Bind::Text(""),
-            Bind::Bigint(0),
-            Bind::OptionalBytes(None),
-            Bind::OptionalBigint(None),
-        ]);
-    }
+    let updates = || {
+        writes.iter().filter_map(|write| match write {
+            Write::Update(update) => Some(update),
+            _ => None,
+        })
+    };
+    let keys = || filled(updates().map(|update| Bind::key(&update.key)), size);
+    let expected = updates().map(|update| Bind::OptionalBigint(update.expected.map(Version::get)));
+    let payloads = updates().map(|update| Bind::Text(update.payload.as_str()));
+    // A padded key is found at its first place, so that no value beyond the writes is ever used.
+    let payloads = payloads.chain(std::iter::repeat(Bind::Text(""))).take(size);
+    let expiries = updates().map(|update| Bind::Bigint(update.expires_at.as_millis()));
+    let principals = updates().map(|update| principal(update.principal.as_ref()));
+    let mut values = Vec::with_capacity(size * 7 + 1);
+    values.extend(keys().chain(keys()));
     values.push(Bind::Bigint(now.as_millis()));
+    values.extend(keys().chain(filled(expected, size)).chain(payloads));
+    values.extend(filled(expiries, size).chain(filled(principals, size)));
     let updated = versions(store, &many.update, &values, true).await?;
     let mut outcomes = Vec::with_capacity(writes.len());
     for write in writes {
@@ -216,16 +211,15 @@ async fn updates(store: &MysqlStore, writes: &[&Write], now: Timestamp) -> Resul
 
 async fn touches(store: &MysqlStore, writes: &[&Write], now: Timestamp) -> Result<Outcomes> {
     let (size, many) = store.statements.many(writes.len());
-    let mut values = Vec::with_capacity(size * 2 + 1);
-    for write in writes {
-        if let Write::Touch(Touch { key, expires_at }) = write {
-            values.extend([Bind::key(key), Bind::Bigint(expires_at.as_millis())]);
-        }
-    }
-    for _ in writes.len()..size {
-        values.extend([Bind::OptionalBytes(None), Bind::Bigint(0)]);
-    }
+    let keys = || filled(writes.iter().map(|write| Bind::key(write.key())), size);
+    let expiries = writes.iter().filter_map(|write| match write {
+        Write::Touch(touch) => Some(Bind::Bigint(touch.expires_at.as_millis())),
+        _ => None,
+    });
+    let mut values = Vec::with_capacity(size * 3 + 1);
+    values.extend(keys().chain(keys()));
     values.push(Bind::Bigint(now.as_millis()));
+    values.extend(filled(expiries, size));
     let touched = versions(store, &many.touch, &values, false).await?;
     Ok(writes.iter().map(|write| Ok(Written::Touched(touched.contains_key(write.key())))).collect())
 }

@@ -163,7 +163,7 @@ impl MysqlBuilder {
         };
         Ok(MysqlStore {
             connections: Connections { pool, ddl: ddl::schema(&self.table, self.key_format) },
-            statements: Statements::new(&self.table, self.key_format),
+            statements: Statements::new(&self.table),
             table: self.table,
             format: self.key_format,
             limit_subquery: self.limit_subquery,

@@ -10,7 +10,7 @@
 //! one instant. The new version follows from the expected one. Without an expected one MariaDB returns it; on MySQL
 //! it is all that diesel-async cannot bring along, and takes a second round trip, to `LAST_VERSION`.
 
-use session_core::{KeyFormat, TableName};
+use session_core::TableName;
 
 /// What a read returns, in the order that `convert::record` takes.
 const RECORD: &str = "payload, expires_at, created_at, version, principal";
@@ -82,9 +82,9 @@ pub(super) struct Many {
     pub(super) purge_keys: String,
     /// For each row: key, payload, expires_at, created_at, principal.
     pub(super) create: String,
-    /// For each row: key, payload, expires_at, principal, expected; then now. MariaDB: gives key and version.
+    /// keys, keys, now, keys, expected versions, payloads, expiries, principals. MariaDB: gives key and version.
     pub(super) update: String,
-    /// For each row: key, expires_at; then now. MariaDB: gives keys.
+    /// keys, keys, now, expiries. MariaDB: gives keys.
     pub(super) touch: String,
     /// keys, now, destroyed_at. MariaDB: gives keys.
     pub(super) destroy: String,
@@ -103,7 +103,7 @@ pub(super) mod counted {
 }
 
 impl Statements {
-    pub(super) fn new(table: &TableName, format: KeyFormat) -> Statements {
+    pub(super) fn new(table: &TableName) -> Statements {
         let t = table.quoted('`', '`');
         let live = "destroyed_at IS NULL AND expires_at > ?";
         // A row of which the expiry is NULL is found, and reported as corrupt.
@@ -183,7 +183,7 @@ impl Statements {
                 "SELECT COUNT(*) FROM {t} WHERE {live} AND principal = ? AND `key` <> ?"
             ),
             clear: format!("DELETE FROM {t}"),
-            many: sizes().map(|rows| many(&t, format, rows)).collect(),
+            many: sizes().map(|rows| many(&t, rows)).collect(),
         }
     }
 
@@ -244,28 +244,23 @@ fn destroy_principal(t: &str) -> String {
     )
 }
 
-fn many(t: &str, format: KeyFormat, rows: usize) -> Many {
+/// FIELD finds a row's place among the keys, and ELT the value at that place: a join with rows of values would be
+/// written to a temporary table, on the disk if they hold payloads. The rows are read, and locked, in the order of
+/// keys. What is handed over in `created_at` is the place, and is never stored, as the row is there.
+fn many(t: &str, rows: usize) -> Many {
     let repeat = |row: &str| vec![row; rows].join(", ");
     let live = "destroyed_at IS NULL AND expires_at > ?";
     let keys = repeat("?");
-    // Text would have its bytes checked; these are none.
-    let key = match format {
-        KeyFormat::Hashed => "CAST(? AS BINARY(32))",
-        KeyFormat::Plain => "CAST(? AS BINARY)",
+    let select = |created_at: &str, version: &str| {
+        format!(
+            "INSERT INTO {t} (`key`, payload, expires_at, created_at, version) \
+             SELECT o.`key`, '', 0, {created_at}, {version} FROM {t} AS o FORCE INDEX (PRIMARY) \
+             WHERE o.`key` IN ({keys}) AND o.destroyed_at IS NULL AND o.expires_at > ?"
+        )
     };
-    // The rows come in the order of keys, and are locked in it. One without a key fills the power of two.
-    let locked = format!("STRAIGHT_JOIN {t} AS o FORCE INDEX (PRIMARY) ON o.`key` = v.k");
-    let where_live = "WHERE o.destroyed_at IS NULL AND o.expires_at > ?";
-    // No row, but the types of the table's columns: MariaDB would make an INT of a number that was small before.
-    let rows_of = |columns: &str, row: &str| {
-        let rows = vec![format!("SELECT {row}"); rows].join(" UNION ALL ");
-        format!("(SELECT {columns} FROM {t} WHERE FALSE UNION ALL {rows}) AS v")
-    };
-    let updates = rows_of(
-        "`key` AS k, payload, expires_at, principal, version AS expected",
-        &format!("{key}, ?, ?, ?, ?"),
-    );
-    let touches = rows_of("`key` AS k, expires_at", &format!("{key}, ?"));
+    let place = format!("FIELD(o.`key`, {keys})");
+    // What ELT gives is text: a number in it keeps all its digits, however many earlier ones had.
+    let number = format!("CAST(ELT(VALUES(created_at), {keys}) AS SIGNED)");
     Many {
         load: format!(
             "SELECT {RECORD}, `key` FROM {t} WHERE `key` IN ({keys}) AND destroyed_at IS NULL \
@@ -277,22 +272,18 @@ fn many(t: &str, format: KeyFormat, rows: usize) -> Many {
             repeat("(?, ?, ?, ?, 1, ?)")
         ),
         update: format!(
-            "INSERT INTO {t} (`key`, payload, expires_at, created_at, version, principal) \
-             SELECT o.`key`, v.payload, v.expires_at, o.created_at, o.version + 1, v.principal \
-             FROM {updates} {locked} {where_live} AND (v.expected IS NULL OR v.expected = o.version) FOR UPDATE \
-             ON DUPLICATE KEY UPDATE payload = VALUES(payload), expires_at = VALUES(expires_at), \
-             principal = VALUES(principal), version = VALUES(version) RETURNING `key`, version"
+            "{} AND (o.version = CAST(ELT({place}, {keys}) AS SIGNED)) IS NOT FALSE FOR UPDATE \
+             ON DUPLICATE KEY UPDATE payload = ELT(VALUES(created_at), {keys}), expires_at = {number}, \
+             principal = ELT(VALUES(created_at), {keys}), version = VALUES(version) RETURNING `key`, version",
+            select(&place, "o.version + 1")
         ),
         touch: format!(
-            "INSERT INTO {t} (`key`, payload, expires_at, created_at, version) \
-             SELECT o.`key`, '', v.expires_at, 0, 0 FROM {touches} {locked} {where_live} FOR UPDATE \
-             ON DUPLICATE KEY UPDATE expires_at = VALUES(expires_at) RETURNING `key`"
+            "{} FOR UPDATE ON DUPLICATE KEY UPDATE expires_at = {number} RETURNING `key`",
+            select(&place, "0")
         ),
         destroy: format!(
-            "INSERT INTO {t} (`key`, payload, expires_at, created_at, version) \
-             SELECT o.`key`, '', 0, 0, 0 FROM {t} AS o FORCE INDEX (PRIMARY) \
-             WHERE o.`key` IN ({keys}) AND o.destroyed_at IS NULL AND o.expires_at > ? FOR UPDATE \
-             ON DUPLICATE KEY UPDATE destroyed_at = ? RETURNING `key`"
+            "{} FOR UPDATE ON DUPLICATE KEY UPDATE destroyed_at = ? RETURNING `key`",
+            select("0", "0")
         ),
         remove: format!("DELETE FROM {t} WHERE `key` IN ({keys}) AND {live} RETURNING `key`"),
     }

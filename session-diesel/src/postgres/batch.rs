@@ -1,15 +1,13 @@
 //! The many-key forms: one statement, and an outcome for each operation.
 
-use std::collections::HashMap;
-
 use session_core::{
-    Created, DestroyMode, Principal, Record, Result, SessionKey, Store, Timestamp, Updated, Version, Write,
-    Written,
+    Create, Created, DestroyMode, Principal, Record, Result, SessionKey, Store, Timestamp, Updated, Version,
+    Write, Written,
 };
 
-use super::query::{Bind, columns};
-use super::statements::{Kinds, outcome};
-use super::store::{PostgresStore, listed};
+use super::query::{Bind, PgRow, columns};
+use super::statements::{Changes, Kinds, outcome};
+use super::store::{BACKEND, PostgresStore};
 use crate::convert;
 
 pub(super) async fn load(
@@ -22,19 +20,23 @@ pub(super) async fn load(
     }
     let mut outcomes: Vec<Result<Option<Record>>> =
         keys.iter().map(|key| store.check(key).map(|()| None)).collect();
-    let sound = keys.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok()).map(|(key, _)| key);
-    let values = [Bind::keys(store.format, sound), Bind::Bigint(now.as_millis())];
-    let format = store.format;
-    let rows =
-        store.connections.read(&store.statements.load_many, &values, |row| listed(format, row)).await?;
-    let places = places(keys);
-    for row in rows {
-        let row = row?;
-        if let Some(&place) = places.get(&row.key) {
-            outcomes[place] = row.record.map(Some);
-        }
+    // Places in the answer are those among the sound keys.
+    let sound: Vec<usize> = (0..keys.len()).filter(|&place| outcomes[place].is_ok()).collect();
+    let values =
+        [Bind::keys(store.format, sound.iter().map(|&place| &keys[place])), Bind::Bigint(now.as_millis())];
+    for row in store.connections.read(&store.statements.load_many, &values, placed_record).await? {
+        let (place, record) = row?;
+        outcomes[*at(&sound, place)?] = record.map(Some);
     }
     Ok(outcomes)
+}
+
+fn placed_record(row: &PgRow) -> Result<(i64, Result<Record>)> {
+    columns(row, |[payload, expires_at, created_at, version, principal, place]| {
+        let record = convert::record([payload, expires_at, created_at, version, principal])
+            .map_err(|error| error.with_backend(BACKEND));
+        Ok((convert::bigint("place", place)?, record))
+    })
 }
 
 pub(super) async fn write(
@@ -45,69 +47,93 @@ pub(super) async fn write(
     if let [write] = writes {
         return Ok(vec![single(store, write, now).await]);
     }
-    let checked: Vec<Result<()>> = writes.iter().map(|write| check(store, write)).collect();
-    let sound: Vec<&Write> =
-        writes.iter().zip(&checked).filter(|(_, check)| check.is_ok()).map(|(write, _)| write).collect();
-    let found = run(store, &sound, now).await?;
-    Ok(writes.iter().zip(checked).map(|(write, check)| check.map(|()| written(write, &found))).collect())
-}
-
-/// What the batch's answer says of each key that it names.
-#[derive(Clone, Copy, Default)]
-struct Found {
-    live: bool,
-    updated: Option<Version>,
-    created: bool,
-}
-
-async fn run(store: &PostgresStore, writes: &[&Write], now: Timestamp) -> Result<HashMap<SessionKey, Found>> {
-    let mut columns_of = Columns::default();
-    for write in writes {
-        columns_of.add(write);
+    let mut outcomes: Vec<Result<Written>> =
+        writes.iter().map(|write| check(store, write).map(|()| undone(write))).collect();
+    let mut places: Vec<usize> = (0..writes.len()).filter(|&place| outcomes[place].is_ok()).collect();
+    // Rows are locked in this order. The gatherer's batches have it already.
+    if !writes.is_sorted_by(|a, b| a.key() <= b.key()) {
+        places.sort_unstable_by(|&a, &b| writes[a].key().cmp(writes[b].key()));
     }
-    let (kinds, values) = columns_of.bind(store, now);
-    if !kinds.creates && !kinds.locks() {
-        return Ok(HashMap::new());
+    let batch = Batch::new(writes, &places);
+    let (kinds, values) = batch.bind(store, now);
+    if kinds.is_none() {
+        return Ok(outcomes);
     }
-    let format = store.format;
-    let rows = store
-        .connections
-        .write(store.statements.batch(kinds), &values, |row| {
-            columns(row, |[key, outcome, version]| {
-                Ok((
-                    convert::key(format, key)?,
-                    convert::bigint("outcome", outcome)?,
-                    Version::new(convert::bigint("version", version)?),
-                ))
-            })
-        })
-        .await?;
-    let mut found: HashMap<SessionKey, Found> = HashMap::with_capacity(rows.len());
-    for row in rows {
-        let (key, outcome, version) = row?;
-        let entry = found.entry(key).or_default();
-        match outcome {
-            outcome::UPDATED => entry.updated = Some(version),
-            outcome::CREATED => entry.created = true,
-            _ => entry.live = true,
+    // What the answer does not name was done.
+    for &(place, _) in &batch.creates {
+        outcomes[place] = Ok(Written::Created(Created::Created));
+    }
+    if kinds.changes == Changes::Touches {
+        for &place in &batch.changes {
+            outcomes[place] = Ok(Written::Touched(true));
         }
     }
-    Ok(found)
+    let mut unclear = Vec::new();
+    for row in store.connections.write(store.statements.batch(kinds), &values, answer).await? {
+        let (outcome, place, version) = row?;
+        match outcome {
+            outcome::TAKEN => {
+                outcomes[at(&batch.creates, place)?.0] = Ok(Written::Created(Created::KeyTaken));
+            }
+            outcome::GONE => outcomes[*at(&batch.changes, place)?] = Ok(Written::Touched(false)),
+            outcome::REMOVED => outcomes[*at(&batch.removals, place)?] = Ok(Written::Destroyed(true)),
+            outcome::CHANGED => {
+                let place = *at(&batch.changes, place)?;
+                outcomes[place] = Ok(match &writes[place] {
+                    Write::Touch(_) => Written::Touched(true),
+                    Write::Destroy(_) => Written::Destroyed(true),
+                    Write::Update(_) | Write::Create(_) => Written::Updated(Updated::Saved(version)),
+                });
+            }
+            // LIVE, which comes after every CHANGED.
+            _ => {
+                let place = *at(&batch.changes, place)?;
+                if let (Write::Update(update), Ok(Written::Updated(Updated::Gone))) =
+                    (&writes[place], &outcomes[place])
+                {
+                    match update.expected {
+                        Some(expected) if expected != version => {
+                            outcomes[place] = Ok(Written::Updated(Updated::Stale));
+                        }
+                        _ => unclear.push(place),
+                    }
+                }
+            }
+        }
+    }
+    for place in unclear {
+        outcomes[place] = single(store, &writes[place], now).await;
+    }
+    Ok(outcomes)
 }
 
-fn written(write: &Write, found: &HashMap<SessionKey, Found>) -> Written {
-    let found = found.get(write.key()).copied().unwrap_or_default();
+/// The outcome of a write that was not done.
+fn undone(write: &Write) -> Written {
     match write {
-        Write::Create(_) if found.created => Written::Created(Created::Created),
         Write::Create(_) => Written::Created(Created::KeyTaken),
-        Write::Update(_) => Written::Updated(match found.updated {
-            Some(version) => Updated::Saved(version),
-            None if found.live => Updated::Stale,
-            None => Updated::Gone,
-        }),
-        Write::Touch(_) => Written::Touched(found.live),
-        Write::Destroy(_) => Written::Destroyed(found.live),
+        Write::Update(_) => Written::Updated(Updated::Gone),
+        Write::Touch(_) => Written::Touched(false),
+        Write::Destroy(_) => Written::Destroyed(false),
     }
+}
+
+/// [`outcome`], place, version.
+fn answer(row: &PgRow) -> Result<(i64, i64, Version)> {
+    columns(row, |[outcome, place, version]| {
+        Ok((
+            convert::bigint("outcome", outcome)?,
+            convert::bigint("place", place)?,
+            Version::new(convert::bigint("version", version)?),
+        ))
+    })
+}
+
+/// What stands at a place, counted from 1 on.
+fn at<T>(list: &[T], place: i64) -> Result<&T> {
+    let index = usize::try_from(place).ok().and_then(|place| place.checked_sub(1));
+    index.and_then(|index| list.get(index)).ok_or_else(|| {
+        session_core::Error::corrupt("the server answered for an operation that it was not asked for")
+    })
 }
 
 fn check(store: &PostgresStore, write: &Write) -> Result<()> {
@@ -128,96 +154,86 @@ async fn single(store: &PostgresStore, write: &Write, now: Timestamp) -> Result<
     }
 }
 
-/// The values of a batch, column by column, as UNNEST takes them.
-#[derive(Default)]
-struct Columns<'a> {
-    locked: Vec<&'a SessionKey>,
-    creates: Rows<'a>,
-    updates: Rows<'a>,
-    expected: Vec<Option<i64>>,
-    touches: Rows<'a>,
-    ends: Vec<&'a SessionKey>,
-    removals: Vec<&'a SessionKey>,
+/// The writes of a batch by what they do to rows: each list in the order of keys, as places in the batch.
+struct Batch<'a> {
+    writes: &'a [Write],
+    creates: Vec<(usize, &'a Create)>,
+    changes: Vec<usize>,
+    removals: Vec<usize>,
+    touches: usize,
 }
 
-#[derive(Default)]
-struct Rows<'a> {
-    keys: Vec<&'a SessionKey>,
-    payloads: Vec<&'a str>,
-    expiries: Vec<i64>,
-    principals: Vec<Option<&'a str>>,
-}
-
-impl<'a> Columns<'a> {
-    fn add(&mut self, write: &'a Write) {
-        match write {
-            Write::Create(create) => {
-                self.creates.keys.push(&create.key);
-                self.creates.payloads.push(create.payload.as_str());
-                self.creates.expiries.push(create.expires_at.as_millis());
-                self.creates.principals.push(create.principal.as_ref().map(Principal::as_str));
-                return;
+impl<'a> Batch<'a> {
+    fn new(writes: &'a [Write], places: &[usize]) -> Batch<'a> {
+        let mut batch =
+            Batch { writes, creates: Vec::new(), changes: Vec::new(), removals: Vec::new(), touches: 0 };
+        for &place in places {
+            match &writes[place] {
+                Write::Create(create) => batch.creates.push((place, create)),
+                Write::Destroy(destroy) if destroy.mode == DestroyMode::Hard => batch.removals.push(place),
+                Write::Touch(_) => {
+                    batch.changes.push(place);
+                    batch.touches += 1;
+                }
+                Write::Update(_) | Write::Destroy(_) => batch.changes.push(place),
             }
-            Write::Update(update) => {
-                self.updates.keys.push(&update.key);
-                self.updates.payloads.push(update.payload.as_str());
-                self.updates.expiries.push(update.expires_at.as_millis());
-                self.updates.principals.push(update.principal.as_ref().map(Principal::as_str));
-                self.expected.push(update.expected.map(Version::get));
-            }
-            Write::Touch(touch) => {
-                self.touches.keys.push(&touch.key);
-                self.touches.expiries.push(touch.expires_at.as_millis());
-            }
-            Write::Destroy(destroy) => match destroy.mode {
-                DestroyMode::Soft => self.ends.push(&destroy.key),
-                DestroyMode::Hard => self.removals.push(&destroy.key),
-            },
         }
-        self.locked.push(write.key());
+        batch
     }
 
-    fn bind(self, store: &PostgresStore, now: Timestamp) -> (Kinds, Vec<Bind<'a>>) {
-        let kinds = Kinds {
-            creates: !self.creates.keys.is_empty(),
-            updates: !self.updates.keys.is_empty(),
-            touches: !self.touches.keys.is_empty(),
-            ends: !self.ends.is_empty(),
-            removals: !self.removals.is_empty(),
+    /// The values, column by column, as UNNEST takes them.
+    fn bind(&self, store: &PostgresStore, now: Timestamp) -> (Kinds, Vec<Bind<'a>>) {
+        let changes = match self.changes.len() {
+            0 => Changes::None,
+            all if all == self.touches => Changes::Touches,
+            _ => Changes::Any,
         };
-        let keys = |keys: Vec<&'a SessionKey>| Bind::keys(store.format, keys);
-        let mut values = Vec::with_capacity(12);
-        if kinds.locks() {
-            values.push(keys(self.locked));
-        }
-        values.push(Bind::Bigint(now.as_millis()));
+        let kinds = Kinds { creates: !self.creates.is_empty(), changes, removals: !self.removals.is_empty() };
+        let keys =
+            |places: &[usize]| Bind::keys(store.format, places.iter().map(|&place| self.writes[place].key()));
+        let mut values = vec![Bind::Bigint(now.as_millis())];
         if kinds.creates {
-            values.push(keys(self.creates.keys));
-            values.push(Bind::TextArray(self.creates.payloads));
-            values.push(Bind::BigintArray(self.creates.expiries));
-            values.push(Bind::OptionalTextArray(self.creates.principals));
+            let creates = || self.creates.iter().map(|&(_, create)| create);
+            values.extend([
+                Bind::keys(store.format, creates().map(|create| &create.key)),
+                Bind::TextArray(creates().map(|create| create.payload.as_str()).collect()),
+                Bind::BigintArray(creates().map(|create| create.expires_at.as_millis()).collect()),
+                Bind::OptionalTextArray(creates().map(|create| text(create.principal.as_ref())).collect()),
+            ]);
         }
-        if kinds.updates {
-            values.push(keys(self.updates.keys));
-            values.push(Bind::TextArray(self.updates.payloads));
-            values.push(Bind::BigintArray(self.updates.expiries));
-            values.push(Bind::OptionalTextArray(self.updates.principals));
-            values.push(Bind::OptionalBigintArray(self.expected));
-        }
-        if kinds.touches {
-            values.push(keys(self.touches.keys));
-            values.push(Bind::BigintArray(self.touches.expiries));
-        }
-        if kinds.ends {
-            values.push(keys(self.ends));
+        if changes != Changes::None {
+            let changes = || self.changes.iter().map(|&place| &self.writes[place]);
+            let expiries = changes().map(|write| match write {
+                Write::Update(update) => Some(update.expires_at.as_millis()),
+                Write::Touch(touch) => Some(touch.expires_at.as_millis()),
+                Write::Create(_) | Write::Destroy(_) => None,
+            });
+            values.push(keys(&self.changes));
+            values.push(Bind::OptionalBigintArray(expiries.collect()));
+            if kinds.changes == Changes::Any {
+                let updates = || {
+                    changes().map(|write| match write {
+                        Write::Update(update) => Some(update),
+                        _ => None,
+                    })
+                };
+                let payloads = updates().map(|update| update.map(|update| update.payload.as_str()));
+                let principals = updates().map(|update| text(update?.principal.as_ref()));
+                let expected = updates().map(|update| Some(update?.expected?.get()));
+                values.extend([
+                    Bind::OptionalTextArray(payloads.collect()),
+                    Bind::OptionalTextArray(principals.collect()),
+                    Bind::OptionalBigintArray(expected.collect()),
+                ]);
+            }
         }
         if kinds.removals {
-            values.push(keys(self.removals));
+            values.push(keys(&self.removals));
         }
         (kinds, values)
     }
 }
 
-fn places(keys: &[SessionKey]) -> HashMap<&SessionKey, usize> {
-    keys.iter().enumerate().map(|(place, key)| (key, place)).collect()
+fn text(principal: Option<&Principal>) -> Option<&str> {
+    principal.map(Principal::as_str)
 }

@@ -154,6 +154,7 @@ impl PostgresBuilder {
     }
 
     fn build_inner(self) -> Result<PostgresStore> {
+        let ordered = self.pool.is_none() && !self.pgbouncer;
         let pool = match (self.pool, self.url) {
             (Some(pool), None) => pool,
             (None, Some(url)) => {
@@ -190,7 +191,7 @@ impl PostgresBuilder {
                 pgbouncer: self.pgbouncer,
                 ddl: ddl::schema(&self.table, self.key_format, &self.table_options),
             },
-            statements: Statements::new(&self.table, self.key_format),
+            statements: Statements::new(&self.table, self.key_format, ordered),
             table: self.table,
             format: self.key_format,
             limit_subquery: self.limit_subquery,

@@ -16,10 +16,13 @@ pub(super) struct Statements {
     pub(super) create: String,
     /// key, now.
     pub(super) load: String,
-    /// keys, now.
+    /// keys, now. Gives each row's place among the keys, from 1 on, after its record.
     pub(super) load_many: String,
-    /// key, now, payload, expires_at, principal, expected. Gives the version before and, if it was done, after.
+    /// key, now, payload, expires_at, principal. Gives the new version.
     pub(super) update: String,
+    /// key, now, payload, expires_at, principal, expected. Gives the new version and true, or if nothing was done the
+    /// version of a live session and false.
+    pub(super) update_expected: String,
     /// key, now, expires_at.
     pub(super) touch: String,
     /// key, now.
@@ -57,26 +60,40 @@ pub(super) struct Statements {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Kinds {
     pub(super) creates: bool,
-    pub(super) updates: bool,
-    pub(super) touches: bool,
-    /// Destroys that leave the row, marked.
-    pub(super) ends: bool,
+    pub(super) changes: Changes,
     /// Destroys that delete the row.
     pub(super) removals: bool,
 }
 
-/// What a row of a batch's answer says of its key.
+/// What a batch changes in rows that stay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Changes {
+    #[default]
+    None,
+    /// Touches alone: no payload is sent, and none is read.
+    Touches,
+    /// Updates, touches, and destroys that leave the row, marked.
+    Any,
+}
+
+/// What a row of a batch's answer says of the operation that it names.
 pub(super) mod outcome {
-    /// The session was live, and now has this statement's touch or destroy. Its version follows.
-    pub(in super::super) const LIVE: i64 = 0;
-    /// The update was done. The new version follows.
-    pub(in super::super) const UPDATED: i64 = 1;
-    /// The create was done.
-    pub(in super::super) const CREATED: i64 = 2;
+    /// The create was not done, as the key is taken. A create that is not named was done.
+    pub(in super::super) const TAKEN: i64 = 0;
+    /// The touch of a batch of [`Touches`](super::Changes::Touches) was not done. One that is not named was done.
+    pub(in super::super) const GONE: i64 = 1;
+    /// The change of a batch of [`Any`](super::Changes::Any) was done. The version follows.
+    pub(in super::super) const CHANGED: i64 = 2;
+    /// The session was live when the statement began, with the version that follows. Counts only for a change that is
+    /// not said to be done.
+    pub(in super::super) const LIVE: i64 = 3;
+    /// The row was deleted.
+    pub(in super::super) const REMOVED: i64 = 4;
 }
 
 impl Statements {
-    pub(super) fn new(table: &TableName, format: KeyFormat) -> Statements {
+    /// `ordered` says that the statements run on connections with [`SET_UP`].
+    pub(super) fn new(table: &TableName, format: KeyFormat, ordered: bool) -> Statements {
         let t = table.quoted('"', '"');
         let live = "destroyed_at IS NULL AND expires_at > $2";
         Statements {
@@ -89,17 +106,25 @@ impl Statements {
                 "SELECT {RECORD} FROM {t} \
                  WHERE key = $1 AND destroyed_at IS NULL AND (expires_at > $2) IS NOT FALSE"
             ),
+            // A join with the keys in their order costs less than `= ANY`, which sorts them again.
             load_many: format!(
-                "SELECT {RECORD}, key FROM {t} \
-                 WHERE key = ANY($1) AND destroyed_at IS NULL AND (expires_at > $2) IS NOT FALSE"
+                "SELECT {RECORD}, u.place FROM unnest($1::{}[]) WITH ORDINALITY AS u (key, place) \
+                 JOIN {t} AS t ON t.key = u.key \
+                 WHERE destroyed_at IS NULL AND (expires_at > $2) IS NOT FALSE",
+                key_type(format)
             ),
-            // The lock comes first, so that "stale" and "gone" speak of the same instant as "saved" would.
             update: format!(
-                "WITH live AS (SELECT key, version FROM {t} WHERE key = $1 AND {live} FOR UPDATE), \
-                 saved AS (UPDATE {t} AS t SET payload = $3, expires_at = $4, principal = $5, \
-                 version = live.version + 1 FROM live \
-                 WHERE t.key = live.key AND ($6 IS NULL OR live.version = $6) RETURNING t.version) \
-                 SELECT live.version, saved.version FROM live LEFT JOIN saved ON TRUE"
+                "UPDATE {t} SET payload = $3, expires_at = $4, principal = $5, version = version + 1 \
+                 WHERE key = $1 AND {live} RETURNING version"
+            ),
+            // Both parts read the state at the statement's beginning, and the second one only if the first did
+            // nothing: then a session with another version was stale at that instant, and no session was gone. With
+            // the expected version it was changed or ended while the first part waited for it: that is neither.
+            update_expected: format!(
+                "WITH saved AS (UPDATE {t} SET payload = $3, expires_at = $4, principal = $5, \
+                 version = version + 1 WHERE key = $1 AND {live} AND version = $6 RETURNING version) \
+                 SELECT version, true FROM saved UNION ALL SELECT version, false FROM {t} \
+                 WHERE key = $1 AND {live} AND NOT EXISTS (SELECT FROM saved)"
             ),
             touch: format!("UPDATE {t} SET expires_at = $3 WHERE key = $1 AND {live}"),
             destroy: format!("UPDATE {t} SET destroyed_at = $2 WHERE key = $1 AND {live}"),
@@ -135,36 +160,49 @@ impl Statements {
                 "SELECT count(*) FROM {t} WHERE principal = $2 AND destroyed_at IS NULL AND expires_at > $1"
             ),
             clear: format!("DELETE FROM {t}"),
-            batches: (0..32).map(|index| batch(&t, format, Kinds::from_index(index))).collect(),
+            batches: Kinds::all().map(|kinds| batch(&t, format, kinds, ordered)).collect(),
         }
     }
 
-    /// $1 keys to lock and $2 now, unless the batch has creates alone, which then have now as $1. After that, in this
-    /// order and only for the kinds that it has:
-    /// creates (keys, payloads, expiries, principals), updates (keys, payloads, expiries, principals, expected
-    /// versions), touches (keys, expiries), ends (keys), removals (keys).
-    /// Gives rows of key, [`outcome`], version.
+    /// $1 now. After that, in this order and only for the kinds that it has:
+    /// creates (keys, payloads, expiries, principals), changes (keys, expiries, and unless they are touches alone
+    /// payloads, principals, expected versions), removals (keys).
+    /// Without a payload a change is a touch, without an expiry a mark. Keys of changes and removals ascend.
+    /// Gives rows of [`outcome`], place among the operations of that kind from 1 on, version.
     pub(super) fn batch(&self, kinds: Kinds) -> &str {
         &self.batches[kinds.index()]
     }
 }
 
 impl Kinds {
-    /// True if a kind concerns rows that are there already.
-    pub(super) fn locks(self) -> bool {
-        self.updates || self.touches || self.ends || self.removals
+    fn all() -> impl Iterator<Item = Kinds> {
+        [false, true].into_iter().flat_map(|removals| {
+            [Changes::None, Changes::Touches, Changes::Any].into_iter().flat_map(move |changes| {
+                [false, true].into_iter().map(move |creates| Kinds { creates, changes, removals })
+            })
+        })
     }
 
+    /// Nothing to do.
+    pub(super) fn is_none(self) -> bool {
+        !self.creates && self.changes == Changes::None && !self.removals
+    }
+
+    /// The place among [`all`](Kinds::all).
     fn index(self) -> usize {
-        [self.creates, self.updates, self.touches, self.ends, self.removals]
-            .into_iter()
-            .rev()
-            .fold(0, |index, kind| index * 2 + usize::from(kind))
+        let changes = match self.changes {
+            Changes::None => 0,
+            Changes::Touches => 1,
+            Changes::Any => 2,
+        };
+        (usize::from(self.removals) * 3 + changes) * 2 + usize::from(self.creates)
     }
+}
 
-    fn from_index(index: usize) -> Kinds {
-        let has = |bit: usize| index >> bit & 1 == 1;
-        Kinds { creates: has(0), updates: has(1), touches: has(2), ends: has(3), removals: has(4) }
+fn key_type(format: KeyFormat) -> &'static str {
+    match format {
+        KeyFormat::Hashed => "bytea",
+        KeyFormat::Plain => "text",
     }
 }
 
@@ -209,14 +247,20 @@ fn destroy_principal(t: &str, mode: DestroyMode) -> String {
 
 /// One statement for a batch: one commit, and one lock on each row, taken in the order of keys, so that batches
 /// cannot wait for each other in a circle. UNNEST makes rows of arrays: the text is the same for every size.
-fn batch(t: &str, format: KeyFormat, kinds: Kinds) -> String {
-    let key = match format {
-        KeyFormat::Hashed => "bytea",
-        KeyFormat::Plain => "text",
-    };
-    let mut parameter = if kinds.locks() { 2 } else { 1 };
-    let now = parameter;
+///
+/// With the settings of [`SET_UP`], an update that joins sorted keys finds and locks its rows in their order. Elsewhere,
+/// and where both an update and a delete lock rows, the locks come first, which doubles the server's work.
+///
+/// What is usual is not said: rows of an answer cost both sides time. A condition that names no column of its FROM is
+/// tested once, before anything is read there.
+fn batch(t: &str, format: KeyFormat, kinds: Kinds, ordered: bool) -> String {
+    let key = key_type(format);
+    let changes = kinds.changes != Changes::None;
+    let locks = if ordered { changes && kinds.removals } else { changes || kinds.removals };
+    let mut parameter = 1;
+    // The rows that arrays make, and the parameter with the keys among them.
     let mut rows = |columns: &[(&str, &str)]| {
+        let keys = format!("${}", parameter + 1);
         let arrays: Vec<String> = columns
             .iter()
             .map(|(_, kind)| {
@@ -225,65 +269,91 @@ fn batch(t: &str, format: KeyFormat, kinds: Kinds) -> String {
             })
             .collect();
         let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
-        format!("unnest({}) AS u ({})", arrays.join(", "), names.join(", "))
+        (format!("unnest({}) WITH ORDINALITY AS u ({}, place)", arrays.join(", "), names.join(", ")), keys)
     };
+    let places = |keys: &str| format!("unnest({keys}) WITH ORDINALITY AS u (key, place)");
+    let live = "t.key = u.key AND t.destroyed_at IS NULL AND t.expires_at > $1";
+    let first = if locks { "(SELECT count(*) FROM locked) >= 0 AND " } else { "" };
 
     let mut parts = Vec::new();
     let mut answers = Vec::new();
-    if kinds.locks() {
-        parts.push(format!(
-            "locked AS (SELECT key, version FROM {t} \
-             WHERE key = ANY($1) AND destroyed_at IS NULL AND expires_at > $2 ORDER BY key FOR UPDATE)"
-        ));
-        answers.push(format!("SELECT key, {}::bigint, version FROM locked", outcome::LIVE));
-    }
+    let mut locked = Vec::new();
     if kinds.creates {
-        let rows =
+        let (rows, keys) =
             rows(&[("key", key), ("payload", "text"), ("expires_at", "bigint"), ("principal", "text")]);
         parts.push(format!(
             "created AS (INSERT INTO {t} (key, payload, expires_at, created_at, version, principal) \
-             SELECT u.key, u.payload, u.expires_at, ${now}, 1, u.principal FROM {rows} \
+             SELECT u.key, u.payload, u.expires_at, $1, 1, u.principal FROM {rows} \
              ON CONFLICT (key) DO NOTHING RETURNING key)"
         ));
-        answers.push(format!("SELECT key, {}::bigint, 1::bigint FROM created", outcome::CREATED));
-    }
-    if kinds.updates {
-        let rows = rows(&[
-            ("key", key),
-            ("payload", "text"),
-            ("expires_at", "bigint"),
-            ("principal", "text"),
-            ("expected", "bigint"),
-        ]);
-        parts.push(format!(
-            "updated AS (UPDATE {t} AS t SET payload = u.payload, expires_at = u.expires_at, \
-             principal = u.principal, version = locked.version + 1 \
-             FROM {rows} JOIN locked ON locked.key = u.key \
-             WHERE t.key = u.key AND (u.expected IS NULL OR u.expected = locked.version) \
-             RETURNING t.key, t.version)"
-        ));
-        answers.push(format!("SELECT key, {}::bigint, version FROM updated", outcome::UPDATED));
-    }
-    if kinds.touches {
-        let rows = rows(&[("key", key), ("expires_at", "bigint")]);
-        parts.push(format!(
-            "touched AS (UPDATE {t} AS t SET expires_at = u.expires_at \
-             FROM {rows} JOIN locked ON locked.key = u.key WHERE t.key = u.key)"
+        answers.push(format!(
+            "SELECT {}::bigint, u.place, 0::bigint FROM {} \
+             WHERE (SELECT count(*) FROM created) < cardinality({keys}) \
+             AND NOT EXISTS (SELECT FROM created WHERE created.key = u.key)",
+            outcome::TAKEN,
+            places(&keys)
         ));
     }
-    if kinds.ends {
-        let rows = rows(&[("key", key)]);
-        parts.push(format!(
-            "ended AS (UPDATE {t} AS t SET destroyed_at = ${now} \
-             FROM {rows} JOIN locked ON locked.key = u.key WHERE t.key = u.key)"
-        ));
+    match kinds.changes {
+        Changes::None => {}
+        Changes::Touches => {
+            let (rows, keys) = rows(&[("key", key), ("expires_at", "bigint")]);
+            parts.push(format!(
+                "changed AS (UPDATE {t} AS t SET expires_at = u.expires_at FROM {rows} \
+                 WHERE {first}{live} RETURNING u.place)"
+            ));
+            answers.push(format!(
+                "SELECT {}::bigint, u.place, 0::bigint FROM {} \
+                 WHERE (SELECT count(*) FROM changed) < cardinality({keys}) \
+                 AND NOT EXISTS (SELECT FROM changed WHERE changed.place = u.place)",
+                outcome::GONE,
+                places(&keys)
+            ));
+            locked.push(keys);
+        }
+        Changes::Any => {
+            let (rows, keys) = rows(&[
+                ("key", key),
+                ("expires_at", "bigint"),
+                ("payload", "text"),
+                ("principal", "text"),
+                ("expected", "bigint"),
+            ]);
+            parts.push(format!(
+                "changed AS (UPDATE {t} AS t SET expires_at = COALESCE(u.expires_at, t.expires_at), \
+                 payload = COALESCE(u.payload, t.payload), \
+                 principal = CASE WHEN u.payload IS NULL THEN t.principal ELSE u.principal END, \
+                 version = CASE WHEN u.payload IS NULL THEN t.version ELSE t.version + 1 END, \
+                 destroyed_at = CASE WHEN u.expires_at IS NULL THEN $1 END FROM {rows} \
+                 WHERE {first}{live} AND (u.expected IS NULL OR u.expected = t.version) \
+                 RETURNING u.place, t.version)"
+            ));
+            answers.push(format!("SELECT {}::bigint, place, version FROM changed", outcome::CHANGED));
+            // As in `update_expected`.
+            answers.push(format!(
+                "SELECT {}::bigint, u.place, t.version FROM {} JOIN {t} AS t ON t.key = u.key \
+                 WHERE (SELECT count(*) FROM changed) < cardinality({keys}) AND {live}",
+                outcome::LIVE,
+                places(&keys)
+            ));
+            locked.push(keys);
+        }
     }
     if kinds.removals {
-        let rows = rows(&[("key", key)]);
+        let (rows, keys) = rows(&[("key", key)]);
         parts.push(format!(
-            "removed AS (DELETE FROM {t} AS t \
-             USING {rows} JOIN locked ON locked.key = u.key WHERE t.key = u.key)"
+            "removed AS (DELETE FROM {t} AS t USING {rows} WHERE {first}{live} RETURNING u.place)"
         ));
+        answers.push(format!("SELECT {}::bigint, place, 0::bigint FROM removed", outcome::REMOVED));
+        locked.push(keys);
+    }
+    if locks {
+        let locked = format!(
+            "locked AS (SELECT key FROM {t} WHERE key = ANY({}) \
+             AND destroyed_at IS NULL AND expires_at > $1 ORDER BY key FOR UPDATE)",
+            locked.join(" || ")
+        );
+        parts.insert(0, locked);
     }
     format!("WITH {} {}", parts.join(", "), answers.join(" UNION ALL "))
 }
@@ -292,9 +362,13 @@ fn batch(t: &str, format: KeyFormat, kinds: Kinds) -> String {
 pub(super) const SERVER_TIME: &str = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
 /// For each new connection of our own. A batch's plan does not depend on its values, and planning costs more than
-/// running it. Messages in English, as diesel-async drops the SQLSTATE; who may not set that keeps the server's language.
+/// running it. Neither does it depend on the table's size: a plan made while the table is small stays while it grows,
+/// so no row is ever found but by an index; and rows are then locked in the order of a batch's sorted keys.
+/// Messages in English, as diesel-async drops the SQLSTATE; who may not set that keeps the server's language.
 pub(super) const SET_UP: &str = "\
     SET plan_cache_mode = force_generic_plan; \
+    SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
+    SET jit = off; \
     SET default_transaction_isolation = 'read committed'; \
     DO $$ BEGIN \
     IF current_setting('lc_messages') !~ '^(C|POSIX|en)' THEN PERFORM set_config('lc_messages', 'C', false); END IF; \

@@ -159,20 +159,28 @@ impl Store for PostgresStore {
     async fn update(&self, update: &Update, now: Timestamp) -> Result<Updated> {
         self.check(&update.key)?;
         Self::check_payload(&update.payload)?;
-        let values = [
+        let mut values = vec![
             Bind::key(&update.key),
             Bind::Bigint(now.as_millis()),
             Bind::Text(update.payload.as_str()),
             Bind::Bigint(update.expires_at.as_millis()),
             principal(update.principal.as_ref()),
-            Bind::OptionalBigint(update.expected.map(Version::get)),
         ];
-        let rows = self.connections.write(&self.statements.update, &values, versions).await?;
-        Ok(match rows.into_iter().next().transpose()? {
-            Some((_, Some(after))) => Updated::Saved(after),
-            Some((_, None)) => Updated::Stale,
-            None => Updated::Gone,
-        })
+        let Some(expected) = update.expected else {
+            let rows = self.connections.write(&self.statements.update, &values, version).await?;
+            return Ok(rows.into_iter().next().transpose()?.map_or(Updated::Gone, Updated::Saved));
+        };
+        values.push(Bind::Bigint(expected.get()));
+        loop {
+            let rows = self.connections.write(&self.statements.update_expected, &values, saved).await?;
+            match rows.into_iter().next().transpose()? {
+                Some((version, true)) => return Ok(Updated::Saved(version)),
+                Some((version, false)) if version != expected => return Ok(Updated::Stale),
+                // It was changed or ended while this waited for it. Nothing was done.
+                Some((_, false)) => {}
+                None => return Ok(Updated::Gone),
+            }
+        }
     }
 
     async fn touch(&self, touch: &Touch, now: Timestamp) -> Result<bool> {
@@ -367,6 +375,17 @@ pub(super) fn listed(format: KeyFormat, row: &PgRow) -> Result<Listed> {
         let record = convert::record([payload, expires_at, created_at, version, principal])
             .map_err(|error| error.with_backend(BACKEND));
         Ok(Listed { key: convert::key(format, key)?, record })
+    })
+}
+
+fn version(row: &PgRow) -> Result<Version> {
+    columns(row, |[version]| Ok(Version::new(convert::bigint("version", version)?)))
+}
+
+/// A version, and whether it is that of an update that was done.
+fn saved(row: &PgRow) -> Result<(Version, bool)> {
+    columns(row, |[version, saved]| {
+        Ok((Version::new(convert::bigint("version", version)?), convert::bigint("saved", saved)? != 0))
     })
 }
 

@@ -9,6 +9,8 @@ mod mysql;
 mod postgres;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod scratch;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod unwritten;
 
 use std::future::Future;
 use std::process::ExitCode;

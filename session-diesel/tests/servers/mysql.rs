@@ -54,6 +54,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         with("values_of_growing_size_are_never_cut", |url| {
             Box::pin(values_of_growing_size_are_never_cut(url))
         }),
+        with("loads_and_throttled_touches_write_nothing", |url| {
+            Box::pin(outcomes::loads_and_throttled_touches_write_nothing(url))
+        }),
         with("a_table_is_made_once_by_many", |url| Box::pin(a_table_is_made_once_by_many(url))),
         with("the_doctor_finds_what_is_wrong", |url| Box::pin(the_doctor_finds_what_is_wrong(url))),
         with("a_principal_is_ended_through_rotations", |url| {

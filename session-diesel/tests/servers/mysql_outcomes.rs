@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::num::NonZeroU32;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +30,14 @@ struct Counted {
 impl Counted {
     /// Prepared, executed, and asked in any way.
     async fn counters(&self) -> [i64; 3] {
-        let query = "SHOW SESSION STATUS WHERE Variable_name IN ('Com_stmt_prepare', 'Com_stmt_execute', 'Questions')";
+        self.status(["Com_stmt_prepare", "Com_stmt_execute", "Questions"]).await
+    }
+
+    async fn status<const N: usize>(&self, names: [&str; N]) -> [i64; N] {
+        let query = format!(
+            "SHOW SESSION STATUS WHERE Variable_name IN ({})",
+            names.map(|name| format!("'{name}'")).join(", ")
+        );
         let mut connection = self.pool.get().await.unwrap();
         let rows = connection.load(diesel::sql_query(query)).await.unwrap();
         let text = |row: &<AsyncMysqlConnection as AsyncConnectionCore>::Row<'_, '_>, column: usize| {
@@ -37,7 +45,7 @@ impl Counted {
         };
         let rows: Vec<(String, String)> =
             rows.map_ok(|row| (text(&row, 0), text(&row, 1))).try_collect().await.unwrap();
-        ["Com_stmt_prepare", "Com_stmt_execute", "Questions"].map(|name| {
+        names.map(|name| {
             let (_, value) = rows.iter().find(|(found, _)| found == name).expect(name);
             value.parse().unwrap()
         })
@@ -99,6 +107,23 @@ pub(super) async fn each_operation_is_one_round_trip_prepared_once(url: String) 
         counted.trips("clear", 1, store.clear()).await.unwrap();
     }
     drop_table(&url, "counted").await;
+}
+
+pub(super) async fn loads_and_throttled_touches_write_nothing(url: String) {
+    let table = fresh_table("unwritten");
+    let pool = connection_pool(&url, 1, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED");
+    let store = MysqlStore::builder().pool(pool.clone()).table(table.clone()).build().unwrap();
+    store.create_table().await.unwrap();
+    let counted = Arc::new(Counted { pool, warm: false });
+    let writes = move || {
+        let counted = Arc::clone(&counted);
+        let writes: Pin<Box<dyn Future<Output = i64> + Send>> = Box::pin(async move {
+            counted.status(["Com_insert", "Com_insert_select", "Com_update", "Com_delete"]).await.iter().sum()
+        });
+        writes
+    };
+    crate::unwritten::loads_and_throttled_touches_write_nothing(Arc::new(store), Box::new(writes)).await;
+    drop_table(&url, "unwritten").await;
 }
 
 async fn single_operations(

@@ -54,6 +54,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         with("each_operation_is_one_statement_prepared_once", |url| {
             Box::pin(each_operation_is_one_statement_prepared_once(url))
         }),
+        with("loads_and_throttled_touches_write_nothing", |url| {
+            Box::pin(loads_and_throttled_touches_write_nothing(url))
+        }),
         with("a_table_is_made_once_by_many", |url| Box::pin(a_table_is_made_once_by_many(url))),
         with("the_doctor_finds_what_is_wrong", |url| Box::pin(the_doctor_finds_what_is_wrong(url))),
         with("a_principal_is_ended_through_rotations", |url| {
@@ -272,6 +275,31 @@ async fn all_operations(store: &PostgresStore, round: u32) -> i64 {
     store.write_many(&touches, NOW).await.unwrap();
     store.clear().await.unwrap();
     13
+}
+
+async fn loads_and_throttled_touches_write_nothing(url: String) {
+    use diesel_async::RunQueryDsl;
+
+    let table = fresh_table("unwritten");
+    let pool = connection_pool(url.clone(), 1, "SET plan_cache_mode = force_generic_plan".to_owned());
+    let store = PostgresStore::builder().pool(pool.clone()).table(table.clone()).build().unwrap();
+    store.create_table().await.unwrap();
+    // Every statement of the store is prepared, and the server counts how often it ran each.
+    let count = format!(
+        "SELECT count(*) AS statements, COALESCE(sum(generic_plans + custom_plans), 0)::bigint AS plans \
+         FROM pg_prepared_statements WHERE statement LIKE '%\"{table}\"%' AND statement !~ '^SELECT'"
+    );
+    let writes = move || {
+        let (pool, count) = (pool.clone(), count.clone());
+        let counted: Pin<Box<dyn Future<Output = i64> + Send>> = Box::pin(async move {
+            let mut connection = pool.get().await.unwrap();
+            let counted: Count = diesel::sql_query(count).get_result(&mut connection).await.unwrap();
+            counted.plans
+        });
+        counted
+    };
+    crate::unwritten::loads_and_throttled_touches_write_nothing(Arc::new(store), Box::new(writes)).await;
+    drop_table(&url, "unwritten").await;
 }
 
 async fn a_table_is_made_once_by_many(url: String) {
