@@ -4,6 +4,7 @@ use std::env;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use session_core::{Result, SessionKey, Store};
@@ -46,6 +47,13 @@ pub trait Backend: Send + Sync + 'static {
     /// [`open`](Backend::open) with the same namespace sees it. The cases that kill a writing process depend on it:
     /// they start the test binary again, which then builds this backend in the same way.
     fn durable(&self) -> bool;
+
+    /// How long the first operation on a new connection may take on this server, where that is so long that a deadline
+    /// has to allow for it. The cases about deadlines then work with ones that are so much longer; how much later than
+    /// its deadline a call may return stays the same. Defaults to none.
+    fn cold_start(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Makes the stored row with this key unreadable, behind the store's back: a payload or a time that cannot be
     /// decoded. The row is there and live. Returns `false` if the backend has no way to; then the cases concerned

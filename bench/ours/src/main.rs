@@ -17,12 +17,16 @@ async fn main() -> Result<()> {
         ("session-store" | "one-by-one", "postgres") => store::postgres(&orders).await,
         #[cfg(feature = "mysql")]
         ("session-store" | "one-by-one", "mysql") => store::mysql(&orders).await,
+        #[cfg(feature = "mssql")]
+        ("session-store" | "one-by-one", "mssql") => store::mssql(&orders).await,
         #[cfg(feature = "sqlite")]
         ("bare", "sqlite") => bare::sqlite::run(&orders).await,
         #[cfg(feature = "postgres")]
         ("bare", "postgres") => bare::postgres::run(&orders).await,
         #[cfg(feature = "mysql")]
         ("bare", "mysql") => bare::mysql::run(&orders).await,
+        #[cfg(feature = "mssql")]
+        ("bare", "mssql") => bare::mssql::run(&orders).await,
         (subject, backend) => Err(format!("there is no {subject} on {backend}").into()),
     }
 }

@@ -51,6 +51,18 @@ pub(crate) async fn mysql(orders: &Orders) -> Result<()> {
     run(store, orders, &format!("pool of {}", orders.pool)).await
 }
 
+#[cfg(feature = "mssql")]
+pub(crate) async fn mssql(orders: &Orders) -> Result<()> {
+    let store = session_mssql::MssqlStore::builder()
+        .ado_string(&orders.url)
+        .pool_size(usize::try_from(orders.pool)?)
+        .table(TableName::new(orders.table.as_str())?)
+        .connect()
+        .await?;
+    store.create_table().await?;
+    run(store, orders, &format!("pool of {}", orders.pool)).await
+}
+
 async fn run(store: impl Store, orders: &Orders, settings: &str) -> Result<()> {
     let store: Arc<dyn Store> = Arc::new(store);
     let gathering = gathering(&*store, orders);

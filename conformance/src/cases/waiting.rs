@@ -22,26 +22,36 @@ pub(crate) const CASES: &[Case] = &[
     case!(G16, Fault, a_stopped_server_ends_in_unavailable).alone(),
 ];
 
+/// The deadline of a call on a server whose new connections are quick.
 const DEADLINE: Duration = Duration::from_millis(700);
 /// How much later than its deadline a call may return on a busy machine.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long a handle may take to find out that the database is back: its longest back-off, and a new connection.
+/// How long a handle may take to find out that the database is back: its longest back-off, and a new connection; on a
+/// server with slow ones, also calls that failed only as their connections were new.
 const RECOVERY: Duration = Duration::from_secs(12);
 
 type Sessions = SessionStore<u64>;
 
-fn handle(store: impl Store) -> Verdict<Sessions> {
+fn deadline(ctx: &Ctx) -> Duration {
+    DEADLINE + ctx.backend().cold_start()
+}
+
+fn handle(ctx: &Ctx, store: impl Store) -> Verdict<Sessions> {
     // Of the breaker's own cases one is below; here each call is to find out for itself.
-    let builder = SessionStore::builder(store).gathering(Gathering::OFF).deadline(DEADLINE);
+    let builder = SessionStore::builder(store).gathering(Gathering::OFF).deadline(deadline(ctx));
     Ok(builder.on_error(|_| session_core::Reaction::Continue).build()?)
 }
 
 /// Checks that a call that gets no answer ends in `Unavailable`, and in time.
-async fn expect_unavailable<R>(what: &str, call: impl Future<Output = Result<R>>) -> Verdict {
+async fn expect_unavailable<R>(
+    what: &str,
+    deadline: Duration,
+    call: impl Future<Output = Result<R>>,
+) -> Verdict {
     let start = Instant::now();
-    match timeout(DEADLINE + GRACE, call).await {
+    match timeout(deadline + GRACE, call).await {
         Err(_) => {
-            failed(format!("{what}: no end within {:?}, with a deadline of {DEADLINE:?}", start.elapsed()))
+            failed(format!("{what}: no end within {:?}, with a deadline of {deadline:?}", start.elapsed()))
         }
         Ok(Ok(_)) => failed(format!("{what}: it succeeds, although nothing answers")),
         Ok(Err(error)) => {
@@ -52,43 +62,44 @@ async fn expect_unavailable<R>(what: &str, call: impl Future<Output = Result<R>>
 }
 
 /// Tries every operation at once on a database that does not answer.
-async fn expect_all_unavailable(sessions: &Sessions, id: &SessionId) -> Verdict {
+async fn expect_all_unavailable(ctx: &Ctx, sessions: &Sessions, id: &SessionId) -> Verdict {
+    let deadline = deadline(ctx);
     let can = sessions.capabilities();
     let key = sessions.key(id)?;
     let ids = [id.clone()];
     // Where the table cannot do it, the call is refused without asking, which is another case's affair.
     let modify = async {
         if can.versions {
-            expect_unavailable("modify", sessions.modify(id, |count| *count += 1)).await?;
+            expect_unavailable("modify", deadline, sessions.modify(id, |count| *count += 1)).await?;
         }
         Ok(())
     };
     let rotate = async {
         if can.rotation {
-            expect_unavailable("rotate", sessions.rotate(id)).await?;
+            expect_unavailable("rotate", deadline, sessions.rotate(id)).await?;
         }
         Ok(())
     };
     let destroy_principal = async {
         if can.principals {
-            expect_unavailable("destroy by principal", sessions.destroy_principal("ann")).await?;
+            expect_unavailable("destroy by principal", deadline, sessions.destroy_principal("ann")).await?;
         }
         Ok(())
     };
     tokio::try_join!(
-        expect_unavailable("create", sessions.create(&1)),
-        expect_unavailable("load", sessions.load(id)),
-        expect_unavailable("update", sessions.update(id, &1, None)),
-        expect_unavailable("touch", sessions.touch(id)),
-        expect_unavailable("set", sessions.set(id, &1)),
-        expect_unavailable("destroy", sessions.destroy(id)),
-        expect_unavailable("destroy of several", sessions.destroy_many(&ids)),
-        expect_unavailable("list", sessions.list(None, Some(&key), NonZeroU32::MIN)),
-        expect_unavailable("count", sessions.count(None)),
-        expect_unavailable("purge", sessions.purge(NonZeroU32::MIN)),
-        expect_unavailable("clear", sessions.clear()),
-        expect_unavailable("connect", sessions.connect()),
-        expect_unavailable("doctor", sessions.doctor()),
+        expect_unavailable("create", deadline, sessions.create(&1)),
+        expect_unavailable("load", deadline, sessions.load(id)),
+        expect_unavailable("update", deadline, sessions.update(id, &1, None)),
+        expect_unavailable("touch", deadline, sessions.touch(id)),
+        expect_unavailable("set", deadline, sessions.set(id, &1)),
+        expect_unavailable("destroy", deadline, sessions.destroy(id)),
+        expect_unavailable("destroy of several", deadline, sessions.destroy_many(&ids)),
+        expect_unavailable("list", deadline, sessions.list(None, Some(&key), NonZeroU32::MIN)),
+        expect_unavailable("count", deadline, sessions.count(None)),
+        expect_unavailable("purge", deadline, sessions.purge(NonZeroU32::MIN)),
+        expect_unavailable("clear", deadline, sessions.clear()),
+        expect_unavailable("connect", deadline, sessions.connect()),
+        expect_unavailable("doctor", deadline, sessions.doctor()),
         modify,
         rotate,
         destroy_principal,
@@ -99,10 +110,10 @@ async fn expect_all_unavailable(sessions: &Sessions, id: &SessionId) -> Verdict 
 /// In this process: a store that takes every call and answers none.
 async fn every_operation_has_a_deadline(ctx: Ctx) -> Verdict {
     let (watched, watch) = Watched::new(ctx.store().await?);
-    let sessions = handle(watched)?;
+    let sessions = handle(&ctx, watched)?;
     let id = sessions.create(&0).await?.id;
     watch.silence(true);
-    expect_all_unavailable(&sessions, &id).await?;
+    expect_all_unavailable(&ctx, &sessions, &id).await?;
     watch.silence(false);
     let session = sessions.load(&id).await?;
     ensure_eq!(session.map(|session| session.data), Some(0), "the data after calls that got no answer");
@@ -121,7 +132,7 @@ async fn through_a_proxy(ctx: &Ctx) -> Verdict<(std::sync::Arc<dyn Store>, Proxy
 
 /// Checks that a handle that saw an outage works, without being opened anew.
 async fn expect_recovery(ctx: &Ctx, sessions: &Sessions) -> Verdict {
-    ctx.eventually(RECOVERY, "a handle after an outage", || async {
+    ctx.eventually(RECOVERY + 4 * ctx.backend().cold_start(), "a handle after an outage", || async {
         let id = sessions.create(&7).await?.id;
         let session = sessions.load(&id).await?;
         ensure_eq!(session.map(|session| session.data), Some(7), "a session that was made after an outage");
@@ -133,10 +144,10 @@ async fn expect_recovery(ctx: &Ctx, sessions: &Sessions) -> Verdict {
 
 async fn a_silent_network_ends_in_unavailable(ctx: Ctx) -> Verdict {
     let (store, proxy) = through_a_proxy(&ctx).await?;
-    let sessions = handle(store)?;
+    let sessions = handle(&ctx, store)?;
     let id = sessions.create(&0).await?.id;
     proxy.set(Mode::BlackHole);
-    expect_all_unavailable(&sessions, &id).await?;
+    expect_all_unavailable(&ctx, &sessions, &id).await?;
     proxy.set(Mode::Pass);
     expect_recovery(&ctx, &sessions).await
 }
@@ -144,17 +155,18 @@ async fn a_silent_network_ends_in_unavailable(ctx: Ctx) -> Verdict {
 /// More callers than any pool has connections, none of which is answered.
 async fn an_exhausted_pool_ends_in_unavailable(ctx: Ctx) -> Verdict {
     let (store, proxy) = through_a_proxy(&ctx).await?;
-    let sessions = handle(store)?;
+    let sessions = handle(&ctx, store)?;
     let id = sessions.create(&0).await?.id;
     proxy.set(Mode::BlackHole);
     let mut callers = JoinSet::new();
+    let deadline = deadline(&ctx);
     for caller in 0..100_u32 {
         let (sessions, id) = (sessions.clone(), id.clone());
         callers.spawn(async move {
             if caller % 2 == 0 {
-                expect_unavailable("one of 100 loads", sessions.load(&id)).await
+                expect_unavailable("one of 100 loads", deadline, sessions.load(&id)).await
             } else {
-                expect_unavailable("one of 100 creates", sessions.create(&1)).await
+                expect_unavailable("one of 100 creates", deadline, sessions.create(&1)).await
             }
         });
     }
@@ -183,23 +195,31 @@ async fn a_slow_network_is_no_failure(ctx: Ctx) -> Verdict {
 async fn the_handle_works_again_after_an_outage(ctx: Ctx) -> Verdict {
     let (store, proxy) = through_a_proxy(&ctx).await?;
     let sessions: Sessions =
-        SessionStore::builder(store).gathering(Gathering::OFF).deadline(DEADLINE).build()?;
+        SessionStore::builder(store).gathering(Gathering::OFF).deadline(deadline(&ctx)).build()?;
     let id = sessions.create(&7).await?.id;
     for round in 0..2 {
         proxy.set(if round == 0 { Mode::Refuse } else { Mode::BlackHole });
         proxy.cut();
-        ctx.eventually(Duration::from_secs(15), "the end of the connection", || async {
-            let loaded = sessions.load(&id).await;
-            ensure!(loaded.is_err(), "a load succeeds although the network is gone");
-            ensure!(!sessions.is_connected(), "the handle says that it is connected");
-            Ok(())
-        })
+        ctx.eventually(
+            Duration::from_secs(15) + 4 * ctx.backend().cold_start(),
+            "the end of the connection",
+            || async {
+                let loaded = sessions.load(&id).await;
+                ensure!(loaded.is_err(), "a load succeeds although the network is gone");
+                ensure!(!sessions.is_connected(), "the handle says that it is connected");
+                Ok(())
+            },
+        )
         .await?;
         // Refused at once now, or after one probe of a second.
         let start = Instant::now();
         let refused = sessions.load(&id).await;
         ensure!(refused.is_err(), "a load succeeds although the network is gone");
-        ensure!(start.elapsed() < DEADLINE + GRACE, "a call while disconnected takes {:?}", start.elapsed());
+        ensure!(
+            start.elapsed() < deadline(&ctx) + GRACE,
+            "a call while disconnected takes {:?}",
+            start.elapsed()
+        );
         proxy.set(Mode::Pass);
         expect_recovery(&ctx, &sessions).await?;
         let session = sessions.load(&id).await?;
@@ -213,10 +233,10 @@ async fn a_stopped_server_ends_in_unavailable(ctx: Ctx) -> Verdict {
     if ctx.backend().address().is_none() {
         return not_run("there is no server");
     }
-    let sessions = handle(ctx.store().await?)?;
+    let sessions = handle(&ctx, ctx.store().await?)?;
     let id = sessions.create(&0).await?.id;
     control.pause().await?;
-    let verdict = expect_all_unavailable(&sessions, &id).await;
+    let verdict = expect_all_unavailable(&ctx, &sessions, &id).await;
     // Whatever went wrong, the others need the server.
     control.resume().await?;
     verdict?;

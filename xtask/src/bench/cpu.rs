@@ -10,13 +10,10 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// The server that listens at the port of this address. `None` if it is on another machine, in another namespace,
+    /// The server that listens at the port of this URL or ADO connection string. `None` if it is on another machine, in another namespace,
     /// somebody else's, or this system has no `/proc`.
     pub(crate) fn find(url: &str) -> Option<Server> {
-        let authority = url.split_once("://")?.1.split(['/', '?']).next()?;
-        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        let port: u16 = host.rsplit_once(':')?.1.parse().ok()?;
-        let sockets = listening(port);
+        let sockets = listening(port(url)?);
         let processes = processes();
         let owners: BTreeSet<u32> =
             processes.keys().copied().filter(|&id| holds_one_of(id, &sockets)).collect();
@@ -37,6 +34,21 @@ impl Server {
         // A process that has ended counts in its parent's time for children.
         family.iter().filter_map(|id| processes.get(id)).map(|process| process.ticks).sum::<f64>() / HERTZ
     }
+}
+
+fn port(url: &str) -> Option<u16> {
+    let digits = match url.split_once("://") {
+        Some((_, rest)) => {
+            let authority = rest.split(['/', '?']).next()?;
+            let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+            host.rsplit_once(':')?.1
+        }
+        None => {
+            let server = url.split(';').find_map(|part| part.trim().strip_prefix("Server="))?;
+            server.rsplit_once(',')?.1
+        }
+    };
+    digits.trim().parse().ok()
 }
 
 /// USER_HZ is 100 on every Linux.
@@ -84,4 +96,16 @@ fn holds_one_of(id: u32, sockets: &BTreeSet<String>) -> bool {
         .flatten()
         .filter_map(|file| fs::read_link(file.path()).ok())
         .any(|target| target.to_str().is_some_and(|target| sockets.contains(target)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_is_found_in_urls_and_in_connection_strings() {
+        assert_eq!(port("postgres://me:p:1@127.0.0.1:5433/app?x=1"), Some(5433));
+        assert_eq!(port("Server=tcp:127.0.0.1,1434;User ID=sa;Password=a,1"), Some(1434));
+        assert_eq!(port("Server=host\\instance;User ID=sa"), None);
+    }
 }

@@ -16,9 +16,11 @@ pub(crate) enum Backend {
     Postgres,
     Mariadb,
     Mysql,
+    Mssql,
 }
 
-const BACKENDS: [Backend; 4] = [Backend::Sqlite, Backend::Postgres, Backend::Mariadb, Backend::Mysql];
+const BACKENDS: [Backend; 5] =
+    [Backend::Sqlite, Backend::Postgres, Backend::Mariadb, Backend::Mysql, Backend::Mssql];
 
 impl Backend {
     pub(crate) fn name(self) -> &'static str {
@@ -31,6 +33,7 @@ impl Backend {
             Self::Postgres => Some(Kind::Postgres),
             Self::Mariadb => Some(Kind::Mariadb),
             Self::Mysql => Some(Kind::Mysql),
+            Self::Mssql => Some(Kind::Mssql),
         }
     }
 
@@ -40,6 +43,7 @@ impl Backend {
             Self::Sqlite => "sqlite",
             Self::Postgres => "postgres",
             Self::Mariadb | Self::Mysql => "mysql",
+            Self::Mssql => "mssql",
         }
     }
 }
@@ -89,7 +93,8 @@ Backends: {} (all of them if none is named)
   --bytes N              JSON in each session (otherwise 1024)
   --report DIR           write report.json and report.html
 
-  --url BACKEND=URL      this server; also SESSION_STORE_{{POSTGRES,MARIADB,MYSQL}}_URL. Tables named bench_… are made in it
+  --url BACKEND=URL      this server; also SESSION_STORE_{{POSTGRES,MARIADB,MYSQL,MSSQL}}_URL. Tables named bench_… are made in it
+  --babelfish DIR        where Babelfish is installed, in place of SQL Server; also BABELFISH_HOME
   --image BACKEND=IMAGE  this container image in place of the official one
   --install              on Debian and Ubuntu: install the packages of servers that are missing
   -h, --help             this text
@@ -150,6 +155,7 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Option<Options>> {
                 let (kind, image) = assignment(&parser.value()?.string()?)?;
                 sources.images.insert(kind, image);
             }
+            Arg::Long("babelfish") => sources.babelfish = Some(parser.value()?.into()),
             Arg::Long("install") => sources.install = true,
             Arg::Value(name) => {
                 let name = name.string()?;

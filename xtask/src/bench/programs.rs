@@ -1,6 +1,6 @@
 //! Compiling the programs that hold the subjects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -26,7 +26,7 @@ pub(crate) fn build(options: &Options) -> Programs {
         if needed && !programs.contains_key(&subject.program) {
             let made = match subject.program {
                 // It follows the manifests of this workspace, and its lock file with it.
-                Program::Ours => cargo("ours", &[]),
+                Program::Ours => cargo("ours", &["--no-default-features", "--features", &drivers(options)]),
                 Program::PeersSqlx => cargo("peers-sqlx", &["--locked"]),
                 Program::PeersRusqlite => cargo("peers-rusqlite", &["--locked"]),
                 Program::Node => node(),
@@ -39,6 +39,12 @@ pub(crate) fn build(options: &Options) -> Programs {
         }
     }
     programs
+}
+
+/// The features of our own program: compiling all drivers for the sake of one takes minutes.
+fn drivers(options: &Options) -> String {
+    let drivers: BTreeSet<_> = options.backends.iter().map(|backend| backend.driver()).collect();
+    drivers.into_iter().collect::<Vec<_>>().join(",")
 }
 
 fn names(options: &Options, program: Program) -> String {

@@ -45,7 +45,9 @@ pub(crate) struct Subject {
     pub(crate) pools: &'static [u32],
 }
 
-const EVERYWHERE: &[Backend] = &[Backend::Sqlite, Backend::Postgres, Backend::Mariadb, Backend::Mysql];
+const EVERYWHERE: &[Backend] =
+    &[Backend::Sqlite, Backend::Postgres, Backend::Mariadb, Backend::Mysql, Backend::Mssql];
+const SQLX: &[Backend] = &[Backend::Sqlite, Backend::Postgres, Backend::Mariadb, Backend::Mysql];
 const SERVERS: &[Backend] = &[Backend::Postgres, Backend::Mariadb, Backend::Mysql];
 
 /// All of them, ours first.
@@ -76,14 +78,14 @@ pub(crate) const SUBJECTS: &[Subject] = &[
         name: "tower-sessions-sqlx",
         role: Role::Peer,
         program: Program::PeersSqlx,
-        backends: EVERYWHERE,
+        backends: SQLX,
         pools: &[8, 1, 4, 16, 32],
     },
     Subject {
         name: "axum_session",
         role: Role::Peer,
         program: Program::PeersSqlx,
-        backends: EVERYWHERE,
+        backends: SQLX,
         pools: &[8, 1, 4, 16, 32],
     },
     Subject {
@@ -121,6 +123,7 @@ impl Subject {
             (Role::Bare, Backend::Sqlite) => "bare rusqlite",
             (Role::Bare, Backend::Postgres) => "bare tokio-postgres",
             (Role::Bare, Backend::Mariadb | Backend::Mysql) => "bare mysql_async",
+            (Role::Bare, Backend::Mssql) => "bare tiberius",
             (Role::Variant, _) => "session-store, one by one",
             _ => self.name,
         }

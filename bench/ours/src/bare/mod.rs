@@ -2,6 +2,8 @@
 //!
 //! The same table and predicates as this project's, without hashed ids, versions of the caller's, or policies.
 
+#[cfg(feature = "mssql")]
+pub(crate) mod mssql;
 #[cfg(feature = "mysql")]
 pub(crate) mod mysql;
 #[cfg(feature = "postgres")]
