@@ -18,9 +18,9 @@ pub use session_core::*;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub use session_diesel;
 #[cfg(feature = "mysql")]
-pub use session_diesel::MysqlStore;
+pub use session_diesel::{MysqlStore, MysqlTypeormStore};
 #[cfg(feature = "postgres")]
-pub use session_diesel::PostgresStore;
+pub use session_diesel::{PostgresStore, PostgresTypeormStore};
 #[cfg(feature = "mssql")]
 pub use session_mssql::{self, MssqlStore};
 #[cfg(any(feature = "sqlite", feature = "sqlite-bundled"))]

@@ -4,6 +4,9 @@
 //! - `PostgresStore` (feature `postgres`): PostgreSQL 12 and later.
 //! - `MysqlStore` (feature `mysql`): MariaDB 10.6 and later, MySQL 8.0 and later.
 //!
+//! Each has a second store for the table of a Node application with connect-typeorm: `PostgresTypeormStore` and
+//! `MysqlTypeormStore`, from the same builders.
+//!
 //! Neither needs a client library of the database to build. Each is made from a URL, or from a deadpool pool of
 //! diesel-async connections that the application has already.
 
@@ -19,11 +22,15 @@ mod postgres;
 mod statements;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod tls;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod typeorm;
 
 #[cfg(feature = "mysql")]
-pub use mysql::{MysqlBuilder, MysqlStore};
+pub use mysql::{MysqlBuilder, MysqlStore, MysqlTypeormStore};
 #[cfg(feature = "postgres")]
-pub use postgres::{PostgresBuilder, PostgresStore, TableOptions};
+pub use postgres::{PostgresBuilder, PostgresStore, PostgresTypeormStore, TableOptions};
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub use session_core::ConnectTypeorm;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 pub use tls::TlsMode;
 

@@ -7,7 +7,7 @@ use diesel_async::AsyncMysqlConnection;
 use diesel_async::pooled_connection::deadpool::Pool;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use futures_util::FutureExt;
-use session_core::{Error, KeyFormat, Result, TableName};
+use session_core::{ConnectTypeorm, Error, KeyFormat, Operation, Result, TableName};
 use tokio::sync::OnceCell;
 
 use super::connect::Connector;
@@ -15,6 +15,7 @@ use super::ddl;
 use super::pool::Connections;
 use super::statements::Statements;
 use super::store::{BACKEND, MysqlStore};
+use super::typeorm::{self, MysqlTypeormStore};
 use crate::TlsMode;
 use crate::checkout::idle_check;
 use crate::tls::Authority;
@@ -24,8 +25,8 @@ pub struct MysqlBuilder {
     url: Option<String>,
     pool: Option<Pool<AsyncMysqlConnection>>,
     pool_size: usize,
-    table: TableName,
-    key_format: KeyFormat,
+    table: Option<TableName>,
+    key_format: Option<KeyFormat>,
     tls: Option<TlsMode>,
     authority: Option<Authority>,
     limit_subquery: bool,
@@ -37,8 +38,8 @@ impl MysqlBuilder {
             url: None,
             pool: None,
             pool_size: 10,
-            table: TableName::default(),
-            key_format: KeyFormat::default(),
+            table: None,
+            key_format: None,
             tls: None,
             authority: None,
             limit_subquery: true,
@@ -80,14 +81,14 @@ impl MysqlBuilder {
     /// The table. Its schema is the database's name; without one it is the connection's. Defaults to `sessions`.
     #[must_use]
     pub fn table(mut self, table: TableName) -> MysqlBuilder {
-        self.table = table;
+        self.table = Some(table);
         self
     }
 
     /// How the table holds ids. Defaults to [`KeyFormat::Hashed`].
     #[must_use]
     pub fn key_format(mut self, format: KeyFormat) -> MysqlBuilder {
-        self.key_format = format;
+        self.key_format = Some(format);
         self
     }
 
@@ -130,11 +131,57 @@ impl MysqlBuilder {
         self.build_inner().map_err(|error| error.with_backend(BACKEND))
     }
 
-    fn build_inner(self) -> Result<MysqlStore> {
-        let pool = match (self.pool, self.url) {
-            (Some(pool), None) => pool,
+    /// Builds a store on the table of a Node application that uses connect-typeorm, in place of
+    /// [`build`](MysqlBuilder::build). The table defaults to `session`, and ids are always [`KeyFormat::Plain`].
+    ///
+    /// Makes one connection, and looks at the table: whether it has the column that marks destroyed sessions decides
+    /// what the store can do. It need not be there yet.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](session_core::ErrorKind::InvalidInput) if the options contradict each other or cannot be used,
+    /// and [`Unavailable`](session_core::ErrorKind::Unavailable) or [`Backend`](session_core::ErrorKind::Backend) if
+    /// the server is not there or refuses.
+    ///
+    /// # Cancel safety
+    /// Nothing is left behind.
+    pub async fn connect_typeorm(self, columns: ConnectTypeorm) -> Result<MysqlTypeormStore> {
+        self.connect_typeorm_inner(columns)
+            .await
+            .map_err(|error| error.with_backend(BACKEND).with_operation(Operation::Connect))
+    }
+
+    async fn connect_typeorm_inner(mut self, columns: ConnectTypeorm) -> Result<MysqlTypeormStore> {
+        if self.key_format == Some(KeyFormat::Hashed) {
+            return Err(Error::invalid_input(
+                "connect-typeorm holds ids as they are; leave out `key_format`",
+            ));
+        }
+        let table = self.table.take().map_or_else(|| TableName::new(ConnectTypeorm::TABLE), Ok)?;
+        let ddl = typeorm::schema(&table, &columns);
+        let pool = self.open_pool()?;
+        let connections = Connections { pool, ddl };
+        MysqlTypeormStore::open(connections, table, columns, self.limit_subquery).await
+    }
+
+    fn build_inner(mut self) -> Result<MysqlStore> {
+        let pool = self.open_pool()?;
+        let table = self.table.unwrap_or_default();
+        let format = self.key_format.unwrap_or_default();
+        Ok(MysqlStore {
+            connections: Connections { pool, ddl: ddl::schema(&table, format) },
+            statements: Statements::new(&table),
+            table,
+            format,
+            limit_subquery: self.limit_subquery,
+            server: OnceCell::new(),
+        })
+    }
+
+    fn open_pool(&mut self) -> Result<Pool<AsyncMysqlConnection>> {
+        match (self.pool.take(), self.url.take()) {
+            (Some(pool), None) => Ok(pool),
             (None, Some(url)) => {
-                let connector = Connector::new(&url, self.tls, self.authority)?;
+                let connector = Connector::new(&url, self.tls, self.authority.take())?;
                 let mut config = ManagerConfig::default();
                 config.recycling_method = RecyclingMethod::Fast;
                 config.custom_setup = Box::new(move |_| {
@@ -148,27 +195,15 @@ impl MysqlBuilder {
                     .build()
                     .map_err(|error| {
                         Error::invalid_input("the connection pool cannot be built").with_source(error)
-                    })?
+                    })
             }
             (None, None) => {
-                return Err(Error::invalid_input(
-                    "there is no database to use; give the builder a URL or a pool",
-                ));
+                Err(Error::invalid_input("there is no database to use; give the builder a URL or a pool"))
             }
             (Some(_), Some(_)) => {
-                return Err(Error::invalid_input(
-                    "there are two databases to use; give a URL or a pool, not both",
-                ));
+                Err(Error::invalid_input("there are two databases to use; give a URL or a pool, not both"))
             }
-        };
-        Ok(MysqlStore {
-            connections: Connections { pool, ddl: ddl::schema(&self.table, self.key_format) },
-            statements: Statements::new(&self.table),
-            table: self.table,
-            format: self.key_format,
-            limit_subquery: self.limit_subquery,
-            server: OnceCell::new(),
-        })
+        }
     }
 }
 

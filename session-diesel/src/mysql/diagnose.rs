@@ -45,7 +45,7 @@ pub(super) async fn diagnose(store: &MysqlStore) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-struct Server {
+pub(super) struct Server {
     version: String,
     largest_packet: i64,
     sql_mode: String,
@@ -54,7 +54,7 @@ struct Server {
     flush: i64,
 }
 
-fn server(row: &MysqlRow) -> Result<Server> {
+pub(super) fn server(row: &MysqlRow) -> Result<Server> {
     columns(row, |[version, packet, mode, read_only, isolation, flush]| {
         Ok(Server {
             version: text(version)?,
@@ -70,7 +70,7 @@ fn server(row: &MysqlRow) -> Result<Server> {
     })
 }
 
-fn judge_server(server: &Server, findings: &mut Vec<Finding>) {
+pub(super) fn judge_server(server: &Server, findings: &mut Vec<Finding>) {
     findings.push(Finding::note(format!("the server is {}", server.version)));
     if server.largest_packet < ROOMY_PACKET {
         findings.push(Finding::warning(
@@ -103,21 +103,21 @@ fn judge_server(server: &Server, findings: &mut Vec<Finding>) {
     }
 }
 
-fn table(row: &MysqlRow) -> Result<String> {
+pub(super) fn table(row: &MysqlRow) -> Result<String> {
     columns(row, |[engine]| match engine {
         Value::Null => Ok("a view".to_owned()),
         engine => text(engine),
     })
 }
 
-struct Column {
-    name: String,
-    kind: String,
-    nullable: bool,
-    collation: String,
+pub(super) struct Column {
+    pub(super) name: String,
+    pub(super) kind: String,
+    pub(super) nullable: bool,
+    pub(super) collation: String,
 }
 
-fn column(row: &MysqlRow) -> Result<Column> {
+pub(super) fn column(row: &MysqlRow) -> Result<Column> {
     columns(row, |[name, kind, nullable, collation]| {
         Ok(Column {
             name: text(name)?,
@@ -175,12 +175,12 @@ fn judge_columns(columns: &[Column], store: &MysqlStore, findings: &mut Vec<Find
     }
 }
 
-struct Index {
-    name: String,
-    columns: String,
+pub(super) struct Index {
+    pub(super) name: String,
+    pub(super) columns: String,
 }
 
-fn index(row: &MysqlRow) -> Result<Index> {
+pub(super) fn index(row: &MysqlRow) -> Result<Index> {
     columns(row, |[name, columns]| Ok(Index { name: text(name)?, columns: text(columns)? }))
 }
 

@@ -10,6 +10,8 @@ mod pool;
 mod query;
 mod statements;
 mod store;
+mod typeorm;
 
 pub use builder::MysqlBuilder;
 pub use store::MysqlStore;
+pub use typeorm::MysqlTypeormStore;

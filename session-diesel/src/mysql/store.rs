@@ -55,6 +55,22 @@ pub(super) enum Flavor {
 }
 
 impl Server {
+    pub(super) async fn ask(connections: &Connections) -> Result<Server> {
+        let read = |row: &MysqlRow| {
+            columns(row, |[version, packet]| {
+                let version = convert::text("version", version)?;
+                let mariadb = version.contains("MariaDB");
+                Ok(Server {
+                    flavor: if mariadb { Flavor::Mariadb } else { Flavor::Mysql },
+                    largest_packet: usize::try_from(convert::bigint("max_allowed_packet", packet)?)
+                        .unwrap_or(usize::MAX),
+                })
+            })
+        };
+        let servers = connections.read(statements::WHICH_SERVER, &[], read).await?;
+        servers.into_iter().next().unwrap_or_else(|| Err(Error::corrupt("the server did not say what it is")))
+    }
+
     /// True if payloads of so many bytes together fit into one packet, with what goes beside them.
     pub(super) fn takes(&self, bytes: usize) -> bool {
         const BESIDE: usize = 128 << 10;
@@ -119,41 +135,12 @@ impl MysqlStore {
 
     /// Asks the server once.
     pub(super) async fn server(&self) -> Result<Server> {
-        let ask = || async {
-            let read = |row: &MysqlRow| {
-                columns(row, |[version, packet]| {
-                    let version = convert::text("version", version)?;
-                    let mariadb = version.contains("MariaDB");
-                    Ok(Server {
-                        flavor: if mariadb { Flavor::Mariadb } else { Flavor::Mysql },
-                        largest_packet: usize::try_from(convert::bigint("max_allowed_packet", packet)?)
-                            .unwrap_or(usize::MAX),
-                    })
-                })
-            };
-            let servers = self.connections.read(statements::WHICH_SERVER, &[], read).await?;
-            servers
-                .into_iter()
-                .next()
-                .unwrap_or_else(|| Err(Error::corrupt("the server did not say what it is")))
-        };
+        let ask = || Server::ask(&self.connections);
         self.server.get_or_try_init(ask).await.copied()
     }
 
     async fn flavor(&self) -> Result<Flavor> {
         self.server().await.map(|server| server.flavor)
-    }
-
-    /// Refuses what the server would answer by closing the connection.
-    async fn check_size(&self, payload: &Payload) -> Result<()> {
-        if self.server().await?.takes(payload.len()) {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorKind::TooLarge,
-            "the payload does not fit into one packet; raise max_allowed_packet on the server, or store less",
-        )
-        .with_backend(BACKEND))
     }
 
     /// Without an expected version: the new one, or `None` if there is no live session.
@@ -268,7 +255,7 @@ impl Store for MysqlStore {
 
     async fn create(&self, create: &Create, now: Timestamp) -> Result<Created> {
         self.check(&create.key)?;
-        self.check_size(&create.payload).await?;
+        check_size(&self.server().await?, &create.payload)?;
         match self.connections.execute(&self.statements.create, &create_row(create, now)).await {
             Ok(_) => Ok(Created::Created),
             Err(error) if error.code() == Some(DUPLICATE) => Ok(Created::KeyTaken),
@@ -285,7 +272,7 @@ impl Store for MysqlStore {
 
     async fn update(&self, update: &Update, now: Timestamp) -> Result<Updated> {
         self.check(&update.key)?;
-        self.check_size(&update.payload).await?;
+        check_size(&self.server().await?, &update.payload)?;
         let Some(expected) = update.expected else {
             return Ok(self.update_any(update, now).await?.map_or(Updated::Gone, Updated::Saved));
         };
@@ -336,7 +323,7 @@ impl Store for MysqlStore {
             .with_backend(BACKEND));
         }
         if let Some(payload) = &rotate.payload {
-            self.check_size(payload).await?;
+            check_size(&self.server().await?, payload)?;
         }
         let rotated = match rotate.mode {
             DestroyMode::Soft => self.rotate_marking(rotate, now).await,
@@ -480,6 +467,18 @@ impl fmt::Debug for MysqlStore {
             .field("pool", &self.connections.pool.status())
             .finish_non_exhaustive()
     }
+}
+
+/// Refuses what the server would answer by closing the connection.
+pub(super) fn check_size(server: &Server, payload: &Payload) -> Result<()> {
+    if server.takes(payload.len()) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::TooLarge,
+        "the payload does not fit into one packet; raise max_allowed_packet on the server, or store less",
+    )
+    .with_backend(BACKEND))
 }
 
 /// The values of a row of an insert.

@@ -7,13 +7,14 @@ use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::deadpool::Pool;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use futures_util::FutureExt;
-use session_core::{Error, KeyFormat, Result, TableName};
+use session_core::{ConnectTypeorm, Error, KeyFormat, Operation, Result, TableName};
 
 use super::connect::Connector;
 use super::ddl::{self, TableOptions};
 use super::pool::Connections;
 use super::statements::Statements;
-use super::store::PostgresStore;
+use super::store::{BACKEND, PostgresStore};
+use super::typeorm::{self, PostgresTypeormStore};
 use crate::TlsMode;
 use crate::checkout::idle_check;
 use crate::tls::Authority;
@@ -23,8 +24,8 @@ pub struct PostgresBuilder {
     url: Option<String>,
     pool: Option<Pool<AsyncPgConnection>>,
     pool_size: usize,
-    table: TableName,
-    key_format: KeyFormat,
+    table: Option<TableName>,
+    key_format: Option<KeyFormat>,
     table_options: TableOptions,
     tls: Option<TlsMode>,
     authority: Option<Authority>,
@@ -38,8 +39,8 @@ impl PostgresBuilder {
             url: None,
             pool: None,
             pool_size: 10,
-            table: TableName::default(),
-            key_format: KeyFormat::default(),
+            table: None,
+            key_format: None,
             table_options: TableOptions::default(),
             tls: None,
             authority: None,
@@ -83,14 +84,14 @@ impl PostgresBuilder {
     /// The table. Defaults to `sessions`, in the first schema of the connection's search path.
     #[must_use]
     pub fn table(mut self, table: TableName) -> PostgresBuilder {
-        self.table = table;
+        self.table = Some(table);
         self
     }
 
     /// How the table holds ids. Defaults to [`KeyFormat::Hashed`].
     #[must_use]
     pub fn key_format(mut self, format: KeyFormat) -> PostgresBuilder {
-        self.key_format = format;
+        self.key_format = Some(format);
         self
     }
 
@@ -150,15 +151,64 @@ impl PostgresBuilder {
     /// [`InvalidInput`](session_core::ErrorKind::InvalidInput) if there is no URL and no pool, or if one of them, or
     /// the CA's certificate, cannot be used.
     pub fn build(self) -> Result<PostgresStore> {
-        self.build_inner().map_err(|error| error.with_backend(super::store::BACKEND))
+        self.build_inner().map_err(|error| error.with_backend(BACKEND))
     }
 
-    fn build_inner(self) -> Result<PostgresStore> {
+    /// Builds a store on the table of a Node application that uses connect-typeorm, in place of
+    /// [`build`](PostgresBuilder::build). The table defaults to `session`, and ids are always [`KeyFormat::Plain`].
+    ///
+    /// Makes one connection, and looks at the table: whether it has the column that marks destroyed sessions decides
+    /// what the store can do. It need not be there yet.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](session_core::ErrorKind::InvalidInput) if the options contradict each other or cannot be used,
+    /// and [`Unavailable`](session_core::ErrorKind::Unavailable) or [`Backend`](session_core::ErrorKind::Backend) if
+    /// the server is not there or refuses.
+    ///
+    /// # Cancel safety
+    /// Nothing is left behind.
+    pub async fn connect_typeorm(self, columns: ConnectTypeorm) -> Result<PostgresTypeormStore> {
+        self.connect_typeorm_inner(columns)
+            .await
+            .map_err(|error| error.with_backend(BACKEND).with_operation(Operation::Connect))
+    }
+
+    async fn connect_typeorm_inner(mut self, columns: ConnectTypeorm) -> Result<PostgresTypeormStore> {
+        if self.key_format == Some(KeyFormat::Hashed) {
+            return Err(Error::invalid_input(
+                "connect-typeorm holds ids as they are; leave out `key_format`",
+            ));
+        }
+        let table = self.table.take().map_or_else(|| TableName::new(ConnectTypeorm::TABLE), Ok)?;
+        let ddl = typeorm::schema(&table, &columns);
+        let pool = self.open_pool()?;
+        let connections = Connections { pool, pgbouncer: self.pgbouncer, ddl };
+        PostgresTypeormStore::open(connections, table, columns, self.limit_subquery).await
+    }
+
+    fn build_inner(mut self) -> Result<PostgresStore> {
         let ordered = self.pool.is_none() && !self.pgbouncer;
-        let pool = match (self.pool, self.url) {
-            (Some(pool), None) => pool,
+        let pool = self.open_pool()?;
+        let table = self.table.unwrap_or_default();
+        let format = self.key_format.unwrap_or_default();
+        Ok(PostgresStore {
+            connections: Connections {
+                pool,
+                pgbouncer: self.pgbouncer,
+                ddl: ddl::schema(&table, format, &self.table_options),
+            },
+            statements: Statements::new(&table, format, ordered),
+            table,
+            format,
+            limit_subquery: self.limit_subquery,
+        })
+    }
+
+    fn open_pool(&mut self) -> Result<Pool<AsyncPgConnection>> {
+        match (self.pool.take(), self.url.take()) {
+            (Some(pool), None) => Ok(pool),
             (None, Some(url)) => {
-                let connector = Connector::new(&url, self.tls, self.authority, self.pgbouncer)?;
+                let connector = Connector::new(&url, self.tls, self.authority.take(), self.pgbouncer)?;
                 let mut config = ManagerConfig::default();
                 config.recycling_method = RecyclingMethod::Fast;
                 config.custom_setup = Box::new(move |_| {
@@ -172,30 +222,15 @@ impl PostgresBuilder {
                     .build()
                     .map_err(|error| {
                         Error::invalid_input("the connection pool cannot be built").with_source(error)
-                    })?
+                    })
             }
             (None, None) => {
-                return Err(Error::invalid_input(
-                    "there is no database to use; give the builder a URL or a pool",
-                ));
+                Err(Error::invalid_input("there is no database to use; give the builder a URL or a pool"))
             }
             (Some(_), Some(_)) => {
-                return Err(Error::invalid_input(
-                    "there are two databases to use; give a URL or a pool, not both",
-                ));
+                Err(Error::invalid_input("there are two databases to use; give a URL or a pool, not both"))
             }
-        };
-        Ok(PostgresStore {
-            connections: Connections {
-                pool,
-                pgbouncer: self.pgbouncer,
-                ddl: ddl::schema(&self.table, self.key_format, &self.table_options),
-            },
-            statements: Statements::new(&self.table, self.key_format, ordered),
-            table: self.table,
-            format: self.key_format,
-            limit_subquery: self.limit_subquery,
-        })
+        }
     }
 }
 

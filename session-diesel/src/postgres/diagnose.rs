@@ -41,7 +41,7 @@ pub(super) async fn diagnose(store: &PostgresStore) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-struct Server {
+pub(super) struct Server {
     version_number: i64,
     version: String,
     encoding: String,
@@ -51,7 +51,7 @@ struct Server {
     synchronous_commit: String,
 }
 
-fn server(row: &PgRow) -> Result<Server> {
+pub(super) fn server(row: &PgRow) -> Result<Server> {
     columns(row, |[number, version, encoding, messages, isolation, standby, commit]| {
         Ok(Server {
             version_number: convert::bigint("server_version_num", number)?,
@@ -65,7 +65,7 @@ fn server(row: &PgRow) -> Result<Server> {
     })
 }
 
-fn judge_server(server: &Server, findings: &mut Vec<Finding>) {
+pub(super) fn judge_server(server: &Server, findings: &mut Vec<Finding>) {
     findings.push(Finding::note(format!("the server is PostgreSQL {}", server.version)));
     if server.version_number < 120_000 {
         findings.push(Finding::fault(
@@ -108,16 +108,16 @@ fn judge_server(server: &Server, findings: &mut Vec<Finding>) {
     }
 }
 
-struct Table {
+pub(super) struct Table {
     persistence: String,
     options: String,
     updates: i64,
     hot_updates: i64,
     kind: String,
-    granted: bool,
+    pub(super) granted: bool,
 }
 
-fn table(row: &PgRow) -> Result<Table> {
+pub(super) fn table(row: &PgRow) -> Result<Table> {
     columns(row, |[persistence, options, updates, hot_updates, kind, granted]| {
         Ok(Table {
             persistence: text(persistence)?,
@@ -166,16 +166,16 @@ fn judge_table(table: &Table, store: &PostgresStore, findings: &mut Vec<Finding>
     }
 }
 
-struct Column {
-    name: String,
-    kind: String,
-    not_null: bool,
-    collation: String,
-    exact: bool,
-    generated: String,
+pub(super) struct Column {
+    pub(super) name: String,
+    pub(super) kind: String,
+    pub(super) not_null: bool,
+    pub(super) collation: String,
+    pub(super) exact: bool,
+    pub(super) generated: String,
 }
 
-fn column(row: &PgRow) -> Result<Column> {
+pub(super) fn column(row: &PgRow) -> Result<Column> {
     columns(row, |[name, kind, not_null, collation, exact, generated]| {
         Ok(Column {
             name: text(name)?,
@@ -247,12 +247,12 @@ fn judge_columns(columns: &[Column], store: &PostgresStore, findings: &mut Vec<F
     }
 }
 
-struct Index {
-    columns: String,
-    primary: bool,
+pub(super) struct Index {
+    pub(super) columns: String,
+    pub(super) primary: bool,
 }
 
-fn index(row: &PgRow) -> Result<Index> {
+pub(super) fn index(row: &PgRow) -> Result<Index> {
     columns(row, |[columns, primary]| {
         Ok(Index {
             columns: match columns {

@@ -10,7 +10,9 @@ mod pool;
 mod query;
 mod statements;
 mod store;
+mod typeorm;
 
 pub use builder::PostgresBuilder;
 pub use ddl::TableOptions;
 pub use store::PostgresStore;
+pub use typeorm::PostgresTypeormStore;

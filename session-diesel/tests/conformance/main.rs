@@ -8,6 +8,7 @@ mod postgres;
 use std::process::ExitCode;
 
 use conformance::Availability;
+use session_core::KeyFormat;
 
 fn main() -> ExitCode {
     let mut backends: Vec<Availability> = Vec::new();
@@ -28,16 +29,40 @@ pub(crate) enum Variant {
     Native,
     /// Ids stored as they are, and the other of the two forms of purge.
     Plain,
+    /// The table of connect-typeorm.
+    Typeorm,
+    /// The same as version 1.1.4 has it, without `destroyedAt`; and the other of the two forms of purge.
+    TypeormOld,
 }
 
 impl Variant {
-    pub(crate) const ALL: [Variant; 2] = [Variant::Native, Variant::Plain];
+    pub(crate) const ALL: [Variant; 4] =
+        [Variant::Native, Variant::Plain, Variant::Typeorm, Variant::TypeormOld];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Variant::Native => "native",
             Variant::Plain => "native, plain ids, purge in two statements",
+            Variant::Typeorm => "connect-typeorm",
+            Variant::TypeormOld => "connect-typeorm without destroyedAt, purge in two statements",
         }
+    }
+
+    pub(crate) fn key_format(self) -> KeyFormat {
+        if self == Variant::Native { KeyFormat::Hashed } else { KeyFormat::Plain }
+    }
+
+    pub(crate) fn limit_subquery(self) -> bool {
+        matches!(self, Variant::Native | Variant::Typeorm)
+    }
+
+    pub(crate) fn is_typeorm(self) -> bool {
+        matches!(self, Variant::Typeorm | Variant::TypeormOld)
+    }
+
+    /// The columns of the id and of the payload.
+    pub(crate) fn columns(self) -> [&'static str; 2] {
+        if self.is_typeorm() { ["id", "json"] } else { ["key", "payload"] }
     }
 }
 

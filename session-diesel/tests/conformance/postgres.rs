@@ -4,7 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
 use conformance::{Availability, Backend, Namespace};
-use session_core::{Error, KeyFormat, Result, SessionKey, Store, TableName};
+use session_core::{ConnectTypeorm, Error, KeyFormat, Result, SessionKey, Store, TableName};
 use session_diesel::PostgresStore;
 use tokio_postgres::NoTls;
 
@@ -43,13 +43,24 @@ impl Backend for Postgres {
 
     async fn open(&self, namespace: &Namespace, via: Option<SocketAddr>) -> Result<Arc<dyn Store>> {
         let url = via.map_or_else(|| self.url.clone(), |via| with_host(&self.url, &via.to_string()));
-        let format = if self.variant == Variant::Plain { KeyFormat::Plain } else { KeyFormat::Hashed };
-        let store = PostgresStore::builder()
+        let builder = PostgresStore::builder()
             .url(url)
             .table(TableName::new(namespace.as_str())?)
-            .key_format(format)
-            .limit_subquery(self.variant != Variant::Plain)
-            .build()?;
+            .key_format(self.variant.key_format())
+            .limit_subquery(self.variant.limit_subquery());
+        if self.variant == Variant::TypeormOld {
+            let columns =
+                "(id varchar(255) PRIMARY KEY NOT NULL, \"expiredAt\" bigint NOT NULL, json text NOT NULL)";
+            let create =
+                format!("SELECT pg_advisory_lock(1); CREATE TABLE IF NOT EXISTS \"{namespace}\" {columns}");
+            self.raw().await?.batch_execute(&create).await.map_err(raw_error)?;
+        }
+        if self.variant.is_typeorm() {
+            let store = builder.connect_typeorm(ConnectTypeorm::new()).await?;
+            store.create_table().await?;
+            return Ok(Arc::new(store));
+        }
+        let store = builder.build()?;
         store.create_table().await?;
         Ok(Arc::new(store))
     }
@@ -69,9 +80,10 @@ impl Backend for Postgres {
 
     async fn corrupt(&self, namespace: &Namespace, key: &SessionKey) -> Result<bool> {
         let client = self.raw().await?;
-        let alter = format!("ALTER TABLE \"{namespace}\" ALTER COLUMN payload DROP NOT NULL");
+        let [column, payload] = self.variant.columns();
+        let alter = format!("ALTER TABLE \"{namespace}\" ALTER COLUMN {payload} DROP NOT NULL");
         client.batch_execute(&alter).await.map_err(raw_error)?;
-        let update = format!("UPDATE \"{namespace}\" SET payload = NULL WHERE key = $1");
+        let update = format!("UPDATE \"{namespace}\" SET {payload} = NULL WHERE {column} = $1");
         let updated = match key.as_text() {
             Some(text) => client.execute(&update, &[&text]).await,
             None => client.execute(&update, &[&key.as_bytes()]).await,
@@ -81,7 +93,11 @@ impl Backend for Postgres {
 
     async fn raw_dump(&self, namespace: &Namespace) -> Result<Option<Vec<u8>>> {
         let client = self.raw().await?;
-        let key = if self.variant == Variant::Plain { "convert_to(key, 'UTF8')" } else { "key" };
+        let [column, _] = self.variant.columns();
+        let key = match self.variant.key_format() {
+            KeyFormat::Plain => format!("convert_to({column}, 'UTF8')"),
+            KeyFormat::Hashed => column.to_owned(),
+        };
         let select = format!("SELECT {key}, t::text FROM \"{namespace}\" AS t");
         let mut dump = Vec::new();
         for row in client.query(&select, &[]).await.map_err(raw_error)? {

@@ -10,6 +10,8 @@ mod postgres;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod scratch;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
+mod typeorm;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 mod unwritten;
 
 use std::future::Future;

@@ -6,6 +6,8 @@ mod errors;
 mod login;
 #[path = "mysql_outcomes.rs"]
 mod outcomes;
+#[path = "mysql_typeorm.rs"]
+mod typeorm;
 
 use std::future::Future;
 use std::num::NonZeroU32;
@@ -67,6 +69,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         }),
     ]
     .into_iter()
+    .chain(typeorm::trials(&url))
     .chain(login::trials())
     .collect()
 }

@@ -4,6 +4,8 @@
 mod errors;
 #[path = "postgres_pgbouncer.rs"]
 mod pgbouncer;
+#[path = "postgres_typeorm.rs"]
+mod typeorm;
 
 use std::future::Future;
 use std::num::NonZeroU32;
@@ -66,6 +68,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("postgres::the_writing_host_is_found", own(), the_writing_host_is_found),
     ]
     .into_iter()
+    .chain(typeorm::trials(&url))
     .chain(pgbouncer::trials(own()))
     .collect()
 }
