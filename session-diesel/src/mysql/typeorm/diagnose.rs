@@ -83,6 +83,9 @@ fn judge_columns(columns: &[Column], store: &MysqlTypeormStore, findings: &mut V
     }
 }
 
+/// With `synchronize` TypeORM undoes what the entity does not say, and empties a column whose type it changes.
+const AND_ENTITY: &str = "first say the same in Node's entity";
+
 fn judge_texts(layout: &Layout, store: &MysqlTypeormStore, findings: &mut Vec<Finding>) {
     const SIXTY_FOUR_KIB: u64 = 65_535;
     let name = store.table.quoted('`', '`');
@@ -96,19 +99,22 @@ fn judge_texts(layout: &Layout, store: &MysqlTypeormStore, findings: &mut Vec<Fi
                  and Node takes it for the first one",
                 layout.id.collation
             ),
-            format!("ALTER TABLE {name} MODIFY `{id}` varchar(255) CHARACTER SET utf8mb4 COLLATE {collation} NOT NULL"),
+            format!(
+                "ALTER TABLE {name} MODIFY `{id}` varchar(255) CHARACTER SET utf8mb4 COLLATE {collation} NOT NULL; \
+                 {AND_ENTITY}"
+            ),
         ));
     }
     if !["", "utf8mb4"].contains(&layout.json.charset.as_str()) {
         findings.push(Finding::fault(
             format!("the column {json} is in {}, which cannot hold every character", layout.json.charset),
-            format!("ALTER TABLE {name} MODIFY `{json}` longtext CHARACTER SET utf8mb4 NOT NULL"),
+            format!("ALTER TABLE {name} MODIFY `{json}` text CHARACTER SET utf8mb4 NOT NULL; {AND_ENTITY}"),
         ));
     }
     if layout.json.most_bytes <= SIXTY_FOUR_KIB {
         findings.push(Finding::note(format!(
             "the column {json} holds {} bytes: a larger session is refused; ALTER TABLE {name} MODIFY `{json}` longtext \
-             NOT NULL makes room",
+             NOT NULL makes room; {AND_ENTITY}",
             layout.json.most_bytes
         )));
     }

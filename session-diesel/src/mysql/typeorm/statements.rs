@@ -73,7 +73,7 @@ impl Statements {
         };
         let value = match id_text {
             ("" | "utf8mb4", _) => "?".to_owned(),
-            (charset, collation) => format!("CONVERT(? USING {charset}) COLLATE {collation}"),
+            (charset, collation) => format!("{} COLLATE {collation}", converted(charset)),
         };
         let live_of = |of: &str| {
             format!(
@@ -186,10 +186,14 @@ pub(super) const TEXTS: &str = "\
 
 /// A text, three times: how many bytes it has in a character set, and whether every character of it is there.
 pub(super) fn measure(charset: &str) -> String {
-    format!(
-        "SELECT OCTET_LENGTH(CONVERT(? USING {charset})), \
-         CAST(CONVERT(CONVERT(? USING {charset}) USING utf8mb4) AS BINARY) = CAST(? AS BINARY)"
-    )
+    let text = converted(charset);
+    format!("SELECT OCTET_LENGTH({text}), CAST(CONVERT({text} USING utf8mb4) AS BINARY) = CAST(? AS BINARY)")
+}
+
+/// A value in a character set, with question marks for what is not in it. By way of its bytes, as MySQL takes a bare one
+/// for a text of that character set, and fails if it is none.
+fn converted(charset: &str) -> String {
+    format!("CONVERT(CONVERT(CAST(? AS BINARY) USING utf8mb4) USING {charset})")
 }
 
 #[cfg(test)]
@@ -204,7 +208,7 @@ mod tests {
         assert!(utf8.load.contains("`app`.`session` WHERE `id` = ? AND CAST"), "{}", utf8.load);
         assert!(!utf8.load.contains("destroyedAt"), "{}", utf8.load);
         let latin = render(("latin1", "latin1_swedish_ci"));
-        let compared = "`id` = CONVERT(? USING latin1) COLLATE latin1_swedish_ci AND CAST";
+        let compared = "`id` = CONVERT(CONVERT(CAST(? AS BINARY) USING utf8mb4) USING latin1) COLLATE latin1_swedish_ci AND CAST";
         for statement in [&latin.load, &latin.update, &latin.touch, &latin.remove, &latin.rotate_removing] {
             assert!(statement.contains(compared), "{statement}");
         }
