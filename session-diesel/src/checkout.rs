@@ -4,8 +4,14 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use deadpool::managed::{Hook, HookError, Manager, Object, Pool, PoolError};
+use diesel::ConnectionResult;
 use diesel_async::SimpleAsyncConnection;
-use diesel_async::pooled_connection::AsyncDieselConnectionManager;
+use diesel_async::pooled_connection::{
+    AsyncDieselConnectionManager, ManagerConfig, PoolError as DieselPoolError, PoolableConnection,
+    RecyclingMethod,
+};
+use futures_util::future::BoxFuture;
+use session_core::{Error, Result};
 
 use crate::statements::SIGN_OF_LIFE;
 
@@ -44,9 +50,48 @@ where
     }
 }
 
+/// The pool that a builder was given, or one of the connections that its URL names.
+pub(crate) fn pool_of<C, F>(
+    pool: Option<Pool<Diesel<C>>>,
+    url: Option<String>,
+    size: usize,
+    connect: impl FnOnce(&str) -> Result<F>,
+) -> Result<Pool<Diesel<C>>>
+where
+    C: PoolableConnection + SimpleAsyncConnection + Send + 'static,
+    Diesel<C>: Manager<Type = C, Error = DieselPoolError>,
+    F: Fn() -> BoxFuture<'static, ConnectionResult<C>> + Send + Sync + 'static,
+{
+    let url = match (pool, url) {
+        (Some(pool), None) => return Ok(pool),
+        (None, Some(url)) => url,
+        (None, None) => {
+            return Err(Error::invalid_input(
+                "there is no database to use; give the builder a URL or a pool",
+            ));
+        }
+        (Some(_), Some(_)) => {
+            return Err(Error::invalid_input(
+                "there are two databases to use; give a URL or a pool, not both",
+            ));
+        }
+    };
+    let connect = connect(&url)?;
+    let mut config = ManagerConfig::default();
+    // The default asks for a sign of life before each statement.
+    config.recycling_method = RecyclingMethod::Fast;
+    config.custom_setup = Box::new(move |_| connect());
+    // The URL stays with `connect`: nothing of it can be printed by the pool.
+    Pool::builder(Diesel::new_with_config("", config))
+        .max_size(size.max(1))
+        .pre_recycle(idle_check())
+        .build()
+        .map_err(|error| Error::invalid_input("the connection pool cannot be built").with_source(error))
+}
+
 /// Asks a connection that was idle for long for a sign of life before it is lent again: servers, proxies and firewalls
 /// close such connections, and a write over a closed one ends in doubt.
-pub(crate) fn idle_check<C>() -> Hook<Diesel<C>>
+fn idle_check<C>() -> Hook<Diesel<C>>
 where
     C: SimpleAsyncConnection + Send + 'static,
     Diesel<C>: Manager<Type = C>,

@@ -14,6 +14,8 @@
 mod checkout;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod convert;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod fault;
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(feature = "postgres")]

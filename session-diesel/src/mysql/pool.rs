@@ -6,12 +6,12 @@ use diesel_async::{AsyncConnectionCore, AsyncMysqlConnection, SimpleAsyncConnect
 use futures_util::TryStreamExt;
 use session_core::Result;
 
-use super::error::{self, Connection, Fault};
+use super::error;
 use super::query::{Bind, MysqlRow, Statement, columns};
 use super::statements;
-use super::store::BACKEND;
 use crate::checkout::{Checkout, forget_idle};
 use crate::convert;
+use crate::fault::{Connection, Fault};
 
 pub(super) struct Connections {
     pub(super) pool: Pool<AsyncMysqlConnection>,
@@ -117,7 +117,7 @@ impl Connections {
     }
 
     async fn checkout(&self) -> Result<Checkout<AsyncMysqlConnection>> {
-        Checkout::from(&self.pool).await.map_err(|error| error::of_pool(error).with_backend(BACKEND))
+        Checkout::from(&self.pool).await.map_err(error::of_pool)
     }
 
     /// Decides what becomes of the connection.

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::deadpool::Pool;
-use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use futures_util::FutureExt;
 use session_core::{ConnectTypeorm, Error, KeyFormat, Operation, Result, TableName};
 
@@ -16,7 +15,7 @@ use super::statements::Statements;
 use super::store::{BACKEND, PostgresStore};
 use super::typeorm::{self, PostgresTypeormStore};
 use crate::TlsMode;
-use crate::checkout::idle_check;
+use crate::checkout::pool_of;
 use crate::tls::Authority;
 
 /// Builds a [`PostgresStore`]. Its `Debug` shows no URL.
@@ -205,32 +204,16 @@ impl PostgresBuilder {
     }
 
     fn open_pool(&mut self) -> Result<Pool<AsyncPgConnection>> {
-        match (self.pool.take(), self.url.take()) {
-            (Some(pool), None) => Ok(pool),
-            (None, Some(url)) => {
-                let connector = Connector::new(&url, self.tls, self.authority.take(), self.pgbouncer)?;
-                let mut config = ManagerConfig::default();
-                config.recycling_method = RecyclingMethod::Fast;
-                config.custom_setup = Box::new(move |_| {
-                    let connector = connector.clone();
-                    async move { connector.connect().await }.boxed()
-                });
-                // The URL stays in the connector: nothing of it can be printed by the pool.
-                Pool::builder(AsyncDieselConnectionManager::new_with_config("", config))
-                    .max_size(self.pool_size.max(1))
-                    .pre_recycle(idle_check())
-                    .build()
-                    .map_err(|error| {
-                        Error::invalid_input("the connection pool cannot be built").with_source(error)
-                    })
-            }
-            (None, None) => {
-                Err(Error::invalid_input("there is no database to use; give the builder a URL or a pool"))
-            }
-            (Some(_), Some(_)) => {
-                Err(Error::invalid_input("there are two databases to use; give a URL or a pool, not both"))
-            }
-        }
+        let (tls, authority) = (self.tls, self.authority.take());
+        let pgbouncer = self.pgbouncer;
+        let connect = |url: &str| {
+            let connector = Connector::new(url, tls, authority, pgbouncer)?;
+            Ok(move || {
+                let connector = connector.clone();
+                async move { connector.connect().await }.boxed()
+            })
+        };
+        pool_of(self.pool.take(), self.url.take(), self.pool_size, connect)
     }
 }
 

@@ -42,10 +42,10 @@ impl TableOptions {
         self
     }
 
-    /// Divides the table by the hash of the key into so many partitions, which vacuum works on one by one. Each
-    /// statement looks at all of them to find the one, and a listing merges all: 8 cost a lone touch nearly half, with 64
-    /// it is 3 times slower, a load 2 times and a page of a listing 5 times. For tables that vacuum
-    /// cannot keep up with. Defaults to none.
+    /// Divides the table by the hash of the key into so many partitions, which vacuum works on one by one: for tables
+    /// that vacuum cannot keep up with. Each statement looks at all of them to find the one, and a listing merges
+    /// them: with 8 a lone touch takes nearly twice as long, with 64 three times, a load twice and a page of a listing
+    /// five times. Defaults to none.
     #[must_use]
     pub fn partitions(mut self, partitions: Option<NonZeroU16>) -> TableOptions {
         self.partitions = partitions;

@@ -1,43 +1,20 @@
 //! Every error of Postgres, of its client and of the pool, classified once.
 
-use deadpool::managed::{PoolError, TimeoutType};
+use deadpool::managed::PoolError;
 use diesel::ConnectionError;
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error as DieselError};
 use diesel_async::pooled_connection::PoolError as DieselPoolError;
 use session_core::{Error, ErrorKind};
 
 use super::store::BACKEND;
-
-/// An error, and what to do with the connection that it came from.
-#[derive(Debug)]
-pub(super) struct Fault {
-    pub(super) error: Error,
-    pub(super) connection: Connection,
-}
-
-impl Fault {
-    pub(super) fn into_error(self) -> Error {
-        self.error.with_backend(BACKEND)
-    }
-}
-
-/// What a fault says of its connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Connection {
-    /// It answered, and can answer again.
-    Sound,
-    /// It is to be closed, and a new one may do better.
-    Unfit,
-    /// It is to be closed, and so are the idle ones: the server went away, or is not the one that writes any more.
-    Lost,
-}
+use crate::fault::{self, Connection, Fault};
 
 /// A division by zero: how a statement of ours says that it is to be sent again.
 pub(super) const LOOK_AGAIN: &str = "22012";
 
 /// Classifies what an operation came back with. `ddl` is what would make the table.
 pub(super) fn of_query(error: DieselError, ddl: &str) -> Fault {
-    match error {
+    let fault = match error {
         DieselError::DatabaseError(DatabaseErrorKind::UnableToSendCommand, information) => {
             of_transport(information.message())
         }
@@ -47,27 +24,13 @@ pub(super) fn of_query(error: DieselError, ddl: &str) -> Fault {
             error: Error::new(ErrorKind::Backend, "the driver failed; see the source").with_source(other),
             connection: Connection::Unfit,
         },
-    }
+    };
+    fault.with_backend(BACKEND)
 }
 
-/// Classifies why there is no connection. Nothing was sent yet.
+/// Classifies why there is no connection.
 pub(super) fn of_pool(error: PoolError<DieselPoolError>) -> Error {
-    let error = match error {
-        PoolError::Timeout(TimeoutType::Wait) => Error::unavailable(
-            "no connection came free in the pool's time; make the pool larger, or look for calls that never end",
-        ),
-        PoolError::Timeout(_) => Error::unavailable("no connection could be made in the pool's time"),
-        PoolError::Closed => Error::unavailable("the connection pool is closed; build the store anew"),
-        PoolError::NoRuntimeSpecified => {
-            Error::invalid_input("the pool has time-outs and no runtime; build it with `Runtime::Tokio1`")
-        }
-        PoolError::PostCreateHook(error) => {
-            Error::unavailable("the pool's hook refused a new connection").with_source(error)
-        }
-        PoolError::Backend(DieselPoolError::ConnectionError(error)) => of_connecting(error),
-        PoolError::Backend(DieselPoolError::QueryError(error)) => of_query(error, "").error,
-    };
-    error.with_indeterminate(false)
+    fault::of_pool(error, of_connecting, |error| of_query(error, "")).with_backend(BACKEND)
 }
 
 fn of_connecting(error: ConnectionError) -> Error {

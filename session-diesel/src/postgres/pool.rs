@@ -6,10 +6,10 @@ use diesel_async::{AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection
 use futures_util::TryStreamExt;
 use session_core::Result;
 
-use super::error::{self, Connection, Fault};
+use super::error;
 use super::query::{Bind, PgRow, Statement};
-use super::store::BACKEND;
 use crate::checkout::{Checkout, forget_idle};
+use crate::fault::{Connection, Fault};
 
 pub(super) struct Connections {
     pub(super) pool: Pool<AsyncPgConnection>,
@@ -64,7 +64,7 @@ impl Connections {
     }
 
     async fn checkout(&self) -> Result<Checkout<AsyncPgConnection>> {
-        Checkout::from(&self.pool).await.map_err(|error| error::of_pool(error).with_backend(BACKEND))
+        Checkout::from(&self.pool).await.map_err(error::of_pool)
     }
 
     /// Decides what becomes of the connection.
