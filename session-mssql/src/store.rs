@@ -283,10 +283,11 @@ impl Store for MssqlStore {
 
     async fn count(&self, filter: &Filter, now: Timestamp) -> Result<u64> {
         let (statements, now) = (&self.inner.statements.count, now.as_millis());
-        match filter.principal.as_ref().map(Principal::as_str) {
-            None => self.counted(&statements.all, &[&now]).await,
-            Some(principal) => self.counted(&statements.principal, &[&now, &principal]).await,
-        }
+        let database = &self.inner.database;
+        convert::count(match filter.principal.as_ref().map(Principal::as_str) {
+            None => database.read(&statements.all, &[&now]).await?,
+            Some(principal) => database.read(&statements.principal, &[&now, &principal]).await?,
+        })
     }
 
     async fn clear(&self) -> Result<u64> {
@@ -340,9 +341,10 @@ impl ByMode {
     }
 }
 
-/// Loads go one by one: on Babelfish, gathered ones were no faster. The statements for many keys cut their values from
+/// Measured on Babelfish at 64 callers with two lanes of each kind and 32 in a batch: 5 to 8 times the calls one by one.
+/// One lane of writes halves that, and larger batches gain nothing. The statements for many keys cut their values from
 /// one long text, which Babelfish does in time that grows with its square, so batches are small.
-const GATHERING: Gathering = Gathering { read_lanes: 0, write_lanes: 2, max_batch: 32, max_bytes: 64 * 1024 };
+const GATHERING: Gathering = Gathering { read_lanes: 2, write_lanes: 2, max_batch: 32, max_bytes: 64 * 1024 };
 
 /// Deletes expired rows in batches that stay under the limit of lock escalation.
 pub(crate) async fn purge(

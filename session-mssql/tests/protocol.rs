@@ -10,7 +10,7 @@ use std::time::Duration;
 use mssql_mock_tds::{ColumnDefinition, ColumnValue, QueryResponse, SqlDataType};
 use session_core::{ErrorKind, Filter, Store, TableName, Timestamp};
 use session_mssql::tiberius::{AuthMethod, Config};
-use session_mssql::{MssqlStore, MssqlStoreBuilder};
+use session_mssql::{Manager, MssqlStore, MssqlStoreBuilder, Pool};
 use support::{Mock, Proxy};
 
 const NOW: Timestamp = Timestamp::from_millis(0);
@@ -196,6 +196,40 @@ async fn a_connection_that_the_server_closed_while_idle_is_replaced_before_anyth
     proxy.close_all().await;
     // A write, which is never sent twice.
     assert_eq!(store.clear().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_read_on_a_connection_that_turns_out_to_be_broken_is_run_again_and_a_write_is_not() {
+    let mock = Mock::start().await;
+    // A part of both statements.
+    mock.answer("COUNT_BIG(", number(3)).await;
+    let proxy = Proxy::to(mock.address()).await;
+    let store = MssqlStore::builder().ado_string(&proxy.ado_string()).pool_size(1).build().unwrap();
+    assert_eq!(count(&store).await.unwrap(), 3);
+    proxy.cut_once();
+    assert_eq!(count(&store).await.unwrap(), 3);
+    assert_eq!(mock.connections().await, 2);
+    proxy.cut_once();
+    let error = store.clear().await.unwrap_err();
+    assert_eq!((error.kind(), error.is_indeterminate()), (ErrorKind::Unavailable, true), "{error:?}");
+    assert_eq!(store.clear().await.unwrap(), 3);
+    assert_eq!(mock.connections().await, 3);
+}
+
+#[tokio::test]
+async fn an_applications_own_pool_is_used_with_its_limits_and_by_the_application_too() {
+    let mock = Mock::start().await;
+    mock.answer("COUNT_BIG(", number(2)).await;
+    let config = Config::from_ado_string(&mock.ado_string()).unwrap();
+    let pool = Pool::builder(Manager::new(config)).max_size(1).build().unwrap();
+    let options = MssqlStore::builder().pool(pool.clone()).time_limit(Duration::from_millis(200));
+    let store = options.build().unwrap();
+    assert_eq!(count(&store).await.unwrap(), 2);
+    let held = pool.get().await.unwrap();
+    assert_eq!(count(&store).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    drop(held);
+    assert_eq!(count(&store).await.unwrap(), 2);
+    assert_eq!((mock.connections().await, pool.status().size), (1, 1));
 }
 
 #[tokio::test]

@@ -84,6 +84,41 @@ fn a_purge_repeats_its_predicate_skips_locked_rows_and_gives_way() {
     const { assert!(PURGE_BATCH < 5_000) };
 }
 
+/// Under READ_COMMITTED_SNAPSHOT a reader takes no locks unless it is told to.
+#[test]
+fn what_decides_by_what_it_reads_asks_for_the_locks_that_row_versions_spare() {
+    let statements = of("sessions", KeyFormat::Hashed);
+    for rotate in [statements.rotate.soft, statements.rotate.hard] {
+        assert!(rotate.contains("FROM [sessions] WITH (UPDLOCK, ROWLOCK) WHERE"), "{rotate}");
+    }
+    for both in [statements.destroy_principal, statements.destroy_others] {
+        assert!(both.soft.contains("UPDATE [sessions] WITH (HOLDLOCK)"), "{}", both.soft);
+        assert!(both.hard.contains("DELETE FROM [sessions] WITH (HOLDLOCK)"), "{}", both.hard);
+    }
+}
+
+#[test]
+fn clear_needs_no_right_but_that_to_delete() {
+    let clear = of("sessions", KeyFormat::Hashed).clear;
+    assert!(clear.contains("DELETE FROM [sessions]") && !clear.contains("TRUNCATE"), "{clear}");
+}
+
+#[test]
+fn a_table_is_made_under_a_lock_and_in_one_transaction() {
+    let create = of("web.sessions", KeyFormat::Hashed).create_table;
+    let place = |part: &str| create.find(part).unwrap_or_else(|| panic!("no {part} in {create}"));
+    let order = [
+        "SET XACT_ABORT ON",
+        "BEGIN TRANSACTION",
+        "EXEC @lock = sp_getapplock",
+        "IF OBJECT_ID(N'[web].[sessions]', N'U') IS NULL",
+        "CREATE TABLE",
+        "COMMIT TRANSACTION",
+    ]
+    .map(place);
+    assert!(order.is_sorted(), "{create}");
+}
+
 #[test]
 fn a_plain_key_is_compared_by_its_text_and_its_length() {
     let statements = of("sessions", KeyFormat::Plain);

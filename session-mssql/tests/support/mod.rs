@@ -13,6 +13,10 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::AbortHandle;
 
 const ANYWHERE: &str = "127.0.0.1:0";
+/// Every byte passes.
+const ALL: i64 = -1;
+/// The next answer is cut, and after it every byte passes.
+const ONCE: i64 = -2;
 
 /// Microsoft's test server, until it is dropped.
 pub(crate) struct Mock {
@@ -96,7 +100,7 @@ impl Drop for Mock {
 /// Carries bytes to a server and back, until it is told to cut.
 pub(crate) struct Proxy {
     address: SocketAddr,
-    /// How many bytes of answers still pass; negative for all.
+    /// How many bytes of answers still pass; [`ALL`] or [`ONCE`].
     left: Arc<AtomicI64>,
     closing: watch::Sender<u64>,
 }
@@ -110,7 +114,7 @@ impl Proxy {
     pub(crate) async fn to_each(servers: Vec<SocketAddr>) -> Proxy {
         let listener = TcpListener::bind(ANYWHERE).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let left = Arc::new(AtomicI64::new(-1));
+        let left = Arc::new(AtomicI64::new(ALL));
         let closing = watch::Sender::new(0);
         let (allowed, closed) = (Arc::clone(&left), closing.subscribe());
         tokio::spawn(async move {
@@ -144,9 +148,14 @@ impl Proxy {
         self.left.store(bytes, Ordering::SeqCst);
     }
 
+    /// Closes the next connection that is answered, before any of the answer has passed, and lets all else pass.
+    pub(crate) fn cut_once(&self) {
+        self.left.store(ONCE, Ordering::SeqCst);
+    }
+
     /// Lets everything pass.
     pub(crate) fn mend(&self) {
-        self.left.store(-1, Ordering::SeqCst);
+        self.left.store(ALL, Ordering::SeqCst);
     }
 
     /// Closes every connection.
@@ -165,6 +174,9 @@ async fn carry(client: TcpStream, server: TcpStream, left: Arc<AtomicI64>) {
         let mut buffer = [0; 4096];
         loop {
             let Ok(read @ 1..) = from_server.read(&mut buffer).await else { return };
+            if left.compare_exchange(ONCE, ALL, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                return;
+            }
             let allowed = left.load(Ordering::SeqCst);
             let passing = usize::try_from(allowed).map_or(read, |allowed| allowed.min(read));
             if to_client.write_all(&buffer[..passing]).await.is_err() || passing < read {
