@@ -15,7 +15,7 @@ use session_core::{
     SessionId, SessionKey, Severity, Store, TableName, Timestamp, Touch, Update, Updated, Version, Write,
     Written,
 };
-use session_mssql::tiberius::{Client, Config};
+use session_mssql::tiberius::{AuthMethod, Client, Config};
 use session_mssql::{ConnectMssqlV2Store, MssqlStore};
 use tokio::net::TcpStream;
 use tokio_util::compat::TokioAsyncWriteCompatExt as _;
@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         trial("five_mebibytes_of_astral_characters_are_kept_whole", five_mebibytes),
         trial("a_batch_is_one_statement_whatever_is_in_it", one_statement),
         trial("each_of_many_updates_at_once_is_told_its_own_version", own_versions),
+        trial("rights_to_the_rows_are_all_that_is_needed", rights_to_rows),
         trial("a_missing_table_is_reported_and_found", missing_table),
         trial("the_own_table_has_no_findings", own_table),
         trial("a_table_of_node_is_shared", node_table),
@@ -348,6 +349,53 @@ async fn own_versions(url: String) {
     let expected: Vec<i64> = (2..=last).flat_map(|version| [version; 2]).collect();
     assert_eq!(versions, expected);
     drop_table(&store).await;
+}
+
+/// A login that may not define anything: `clear` empties the table all the same.
+async fn rights_to_rows(url: String) {
+    const PASSWORD: &str = "Rows-and-0-more";
+    let owner = store(&url, KeyFormat::Hashed).await;
+    let (table, login) = (owner.table().clone(), format!("live_{}", process::id()));
+    for statement in [
+        format!("CREATE LOGIN {login} WITH PASSWORD = '{PASSWORD}'"),
+        format!("CREATE USER {login} FOR LOGIN {login}"),
+        format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO {login}", table.quoted('[', ']')),
+    ] {
+        sql(&url, &statement).await;
+    }
+    let mut config = Config::from_ado_string(&url).unwrap();
+    config.authentication(AuthMethod::sql_server(&login, PASSWORD));
+    let store = MssqlStore::builder().config(config).table(table).build().unwrap();
+    let limit = NonZeroU32::new(10).unwrap();
+    let [a, b] = ["a", "b"].map(|id| key(id, KeyFormat::Hashed));
+    assert_eq!(store.create(&new_session(a.clone(), "{}"), NOW).await.unwrap(), Created::Created);
+    let rotate = Rotate {
+        from: a,
+        to: b.clone(),
+        payload: None,
+        expires_at: Timestamp::NEVER,
+        principal: None,
+        expected: None,
+        mode: DestroyMode::Soft,
+    };
+    assert_eq!(store.rotate(&rotate, NOW).await.unwrap(), Rotated::Rotated(Version::new(2)));
+    assert!(store.touch(&Touch { key: b.clone(), expires_at: Timestamp::NEVER }, NOW).await.unwrap());
+    assert!(store.load(&b, NOW).await.unwrap().is_some());
+    assert_eq!(store.list(&Default::default(), None, limit, NOW).await.unwrap().len(), 1);
+    assert_eq!(store.purge_expired(NOW, limit).await.unwrap(), 0);
+    assert_eq!(store.clear().await.unwrap(), 2);
+    let error = MssqlStore::builder()
+        .pool(store.pool().clone())
+        .table(self::table())
+        .build()
+        .unwrap()
+        .create_table()
+        .await
+        .unwrap_err();
+    assert_eq!((error.kind(), error.is_indeterminate()), (ErrorKind::Backend, false), "{error:?}");
+    drop(store);
+    drop_table(&owner).await;
+    sql(&url, &format!("DROP USER {login}")).await;
 }
 
 async fn missing_table(url: String) {
