@@ -37,7 +37,8 @@ use text::Layout;
 ///
 /// The column that TypeORM makes for the data holds 64 KiB. More is [`TooLarge`](session_core::ErrorKind::TooLarge), and
 /// a character that a column's character set does not have is [`InvalidInput`](session_core::ErrorKind::InvalidInput):
-/// nothing is ever cut or replaced, whatever the `sql_mode`.
+/// nothing is ever cut or replaced, whatever the `sql_mode`. What the columns hold is looked up once: after an ALTER TABLE
+/// make the store anew.
 ///
 /// The table has no versions, principals or times of creation, so the calls that need them return
 /// [`Unsupported`](session_core::ErrorKind::Unsupported). One without `destroyedAt`, as version 1.1.4 has it, is
