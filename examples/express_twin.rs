@@ -15,9 +15,9 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use serde::{Deserialize, Serialize};
 use session_store::express::{Cookie, ExpressLayer, ExpressSession, RequestSession, SameSite, Secrets};
-use session_store::session_mssql::{ConnectMssqlV2Store, ConnectTypeormStore};
+use session_store::session_mssql::ConnectMssqlV2Store;
 
-use session_store::{ConnectTypeorm, SqliteStore, Store};
+use session_store::{ConnectTypeorm, MssqlStore, SqliteStore, Store};
 
 const SECRET: &str = "keyboard cat";
 const HOUR: Duration = Duration::from_secs(3600);
@@ -60,8 +60,7 @@ async fn open(url: &str, layout: &str, create_table: bool) -> session_store::Res
         }
         // An ADO.NET connection string is no URL.
         ("connect-typeorm", _) if url.contains(';') => {
-            let columns = ConnectTypeorm::new();
-            let store = ConnectTypeormStore::builder(columns).ado_string(url).connect().await?;
+            let store = MssqlStore::builder().ado_string(url).connect_typeorm(ConnectTypeorm::new()).await?;
             if create_table {
                 store.create_table().await?;
             }

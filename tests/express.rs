@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::time::Duration;
+
 use serde_json::Value;
-use session_core::{ManualClock, MemoryStore, Timestamp};
+use session_core::{ManualClock, MemoryStore, SessionStore, Timestamp};
 use session_store::express::{COOKIE_NAME, Cookie, ExpressSession, Secrets, find_cookie};
 
 const SIGNATURES: &str = include_str!("fixtures/cookie-signatures.json");
@@ -256,5 +258,20 @@ async fn a_session_that_was_written_by_hand_lives_by_its_cookie() {
         let session: ExpressSession = serde_json::from_str(&format!(r#"{{"cookie":{cookie}}}"#)).unwrap();
         let new = store.create(&session).await.unwrap();
         assert_eq!(new.expires_at.as_millis() - now.as_millis(), life, "{cookie}");
+    }
+}
+
+#[tokio::test]
+async fn a_span_of_one_s_own_is_for_cookies_that_end_with_the_browser() {
+    let now = Timestamp::from_millis(1_795_324_200_000);
+    let store = SessionStore::builder(MemoryStore::new())
+        .time_to_live(ExpressSession::time_to_live_or(Duration::from_millis(5_000)))
+        .clock(ManualClock::new(now))
+        .build()
+        .unwrap();
+    for (max_age, life) in [(None, 5_000), (Some(Duration::from_millis(70)), 70)] {
+        let session = ExpressSession::new(Cookie::default().with_max_age(max_age));
+        let new = store.create(&session).await.unwrap();
+        assert_eq!(new.expires_at.as_millis() - now.as_millis(), life);
     }
 }

@@ -4,10 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 use deadpool::managed::QueueMode;
-use session_core::{Error, KeyFormat, Result, TableName};
+use session_core::{ConnectTypeorm, Error, KeyFormat, Result, TableName};
 use tiberius::Config;
 
 use crate::BACKEND;
+use crate::connect_typeorm::MssqlTypeormStore;
 use crate::pool::{Database, Manager, Pool};
 use crate::store::MssqlStore;
 
@@ -261,24 +262,26 @@ pub(crate) use connecting_options;
 #[derive(Clone, Debug, Default)]
 pub struct MssqlStoreBuilder {
     connecting: Connecting,
-    table: TableName,
-    format: KeyFormat,
+    table: Option<TableName>,
+    format: Option<KeyFormat>,
 }
 
 impl MssqlStoreBuilder {
     connecting_options!();
 
-    /// The table, with or without its schema. Defaults to `sessions` in the login's default schema.
+    /// The table, with or without its schema. Defaults to `sessions` in the login's default schema, and to `session` in the
+    /// layout of connect-typeorm.
     #[must_use]
     pub fn table(mut self, table: TableName) -> Self {
-        self.table = table;
+        self.table = Some(table);
         self
     }
 
-    /// How the table holds ids. Defaults to [`KeyFormat::Hashed`].
+    /// How the table holds ids. Defaults to [`KeyFormat::Hashed`]; in the layout of connect-typeorm it is always
+    /// [`KeyFormat::Plain`].
     #[must_use]
     pub fn key_format(mut self, format: KeyFormat) -> Self {
-        self.format = format;
+        self.format = Some(format);
         self
     }
 
@@ -287,7 +290,8 @@ impl MssqlStoreBuilder {
     /// # Errors
     /// [`InvalidInput`](session_core::ErrorKind::InvalidInput) for options that are wrong or contradict one another.
     pub fn build(self) -> Result<MssqlStore> {
-        Ok(MssqlStore::new(self.connecting.build()?, self.table, self.format))
+        let database = self.connecting.build()?;
+        Ok(self.native(database))
     }
 
     /// The store, once a connection was opened and the server has answered.
@@ -300,6 +304,27 @@ impl MssqlStoreBuilder {
     /// # Cancel safety
     /// Dropping the future closes the connection.
     pub async fn connect(self) -> Result<MssqlStore> {
-        Ok(MssqlStore::new(self.connecting.connect().await?, self.table, self.format))
+        let database = self.connecting.connect().await?;
+        Ok(self.native(database))
+    }
+
+    /// Shares the table of a Node application that uses connect-typeorm, in place of the native layout. Opens a
+    /// connection and looks at the table, which need not be there yet.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); and [`InvalidInput`](session_core::ErrorKind::InvalidInput) for a
+    /// [`key_format`](Self::key_format) that hashes.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the connection.
+    pub async fn connect_typeorm(self, columns: ConnectTypeorm) -> Result<MssqlTypeormStore> {
+        if self.format == Some(KeyFormat::Hashed) {
+            return Err(invalid("connect-typeorm holds ids as they are; leave out `key_format`"));
+        }
+        MssqlTypeormStore::open(self.connecting.connect().await?, self.table, columns).await
+    }
+
+    fn native(self, database: Database) -> MssqlStore {
+        MssqlStore::new(database, self.table.unwrap_or_default(), self.format.unwrap_or_default())
     }
 }

@@ -1,7 +1,7 @@
 //! Sessions in SQL Server, through [tiberius].
 //!
 //! [`MssqlStore`] keeps them in a table of its own form ([`create_table`](MssqlStore::create_table)).
-//! [`ConnectMssqlV2Store`] and [`ConnectTypeormStore`] share the tables of the Node packages `connect-mssql-v2` and
+//! [`ConnectMssqlV2Store`] and [`MssqlTypeormStore`] share the tables of the Node packages `connect-mssql-v2` and
 //! `connect-typeorm` with a Node application.
 //!
 //! ```no_run
@@ -43,7 +43,7 @@ mod store;
 
 pub use builder::MssqlStoreBuilder;
 pub use connect_mssql_v2::{ConnectMssqlV2Store, ConnectMssqlV2StoreBuilder};
-pub use connect_typeorm::{ConnectTypeormStore, ConnectTypeormStoreBuilder};
+pub use connect_typeorm::MssqlTypeormStore;
 pub use pool::{Connection, Manager, Pool};
 pub use session_core::ConnectTypeorm;
 pub use store::MssqlStore;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use conformance::{Availability, Backend, Namespace};
 use session_core::{Error, ErrorKind, KeyFormat, Result, SessionKey, Store, TableName};
 use session_mssql::tiberius::{self, Client, ColumnData, Config, Row, ToSql};
-use session_mssql::{ConnectMssqlV2Store, ConnectTypeorm, ConnectTypeormStore, MssqlStore};
+use session_mssql::{ConnectMssqlV2Store, ConnectTypeorm, MssqlStore};
 use tokio::net::TcpStream;
 use tokio_util::compat::TokioAsyncWriteCompatExt as _;
 use tracing::instrument::WithSubscriber as _;
@@ -198,11 +198,11 @@ impl Backend for Typeorm {
     }
 
     async fn open(&self, namespace: &Namespace, via: Option<SocketAddr>) -> Result<Arc<dyn Store>> {
-        let store = ConnectTypeormStore::builder(ConnectTypeorm::new())
+        let store = MssqlStore::builder()
             .config(through(&self.config, via))
             .pool_size(4)
             .table(TableName::new(namespace.as_str())?)
-            .connect()
+            .connect_typeorm(ConnectTypeorm::new())
             .await?;
         store.create_table().await?;
         Ok(Arc::new(store))

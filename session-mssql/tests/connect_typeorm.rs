@@ -14,7 +14,7 @@ use session_core::{
     SessionKey, Severity, Store, TableName, Timestamp, Touch, Update, Updated, Version,
 };
 use session_mssql::tiberius::{Client, Config};
-use session_mssql::{ConnectTypeorm, ConnectTypeormStore};
+use session_mssql::{ConnectTypeorm, MssqlStore, MssqlTypeormStore};
 use tokio::net::TcpStream;
 use tokio_util::compat::TokioAsyncWriteCompatExt as _;
 
@@ -67,11 +67,11 @@ fn typeorm_ddl(name: &TableName, destroyed_at: &str) -> String {
     )
 }
 
-async fn typeorm(url: &str, name: &TableName) -> ConnectTypeormStore {
-    ConnectTypeormStore::builder(ConnectTypeorm::new())
+async fn typeorm(url: &str, name: &TableName) -> MssqlTypeormStore {
+    MssqlStore::builder()
         .ado_string(url)
         .table(name.clone())
-        .connect()
+        .connect_typeorm(ConnectTypeorm::new())
         .await
         .unwrap()
 }

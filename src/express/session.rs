@@ -1,6 +1,7 @@
 //! A session's data in express-session's JSON.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::de::{DeserializeOwned, Deserializer};
 use serde::{Deserialize, Serialize};
@@ -73,9 +74,16 @@ impl ExpressSession {
     /// connect-typeorm cuts a maximum age to whole seconds, so that sessions die up to a second before their cookie;
     /// this keeps to the millisecond.
     pub fn time_to_live() -> TimeToLive<ExpressSession> {
-        TimeToLive::until(|_, session: &ExpressSession, now| {
+        ExpressSession::time_to_live_or(TimeToLive::<ExpressSession>::DEFAULT)
+    }
+
+    /// As [`time_to_live`](ExpressSession::time_to_live), with another span than one day for a session whose cookie
+    /// ends with the browser: connect-mssql-v2's option `ttl`.
+    pub fn time_to_live_or(span: Duration) -> TimeToLive<ExpressSession> {
+        TimeToLive::until(move |_, session: &ExpressSession, now| {
             let cookie = session.cookie();
-            cookie.max_age().map(|span| now.saturating_add(span)).or_else(|| cookie.expires())
+            let from_cookie = cookie.max_age().map(|span| now.saturating_add(span));
+            Some(from_cookie.or_else(|| cookie.expires()).unwrap_or_else(|| now.saturating_add(span)))
         })
     }
 
@@ -199,8 +207,6 @@ impl fmt::Debug for ExpressSession {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use serde_json::json;
     use session_core::ErrorKind;
 

@@ -16,7 +16,6 @@ use tiberius::ToSql;
 use tokio::sync::OnceCell;
 
 use crate::BACKEND;
-use crate::builder::{Connecting, connecting_options};
 use crate::convert::{self, Cells, KeyParam, check_key};
 use crate::datetime;
 use crate::diagnose;
@@ -39,10 +38,12 @@ use statements::{Shape, Statements, Text};
 /// another one is refused with [`InvalidInput`](session_core::ErrorKind::InvalidInput) and nothing is changed, where
 /// Node writes question marks. Two ids that its primary key takes for the same (they differ in case, or in
 /// trailing blanks) cannot be there both: creating the second returns [`Created::KeyTaken`]. A table of
-/// [`create_table`](ConnectTypeormStore::create_table) holds every character and every id, and TypeORM reads and
+/// [`create_table`](MssqlTypeormStore::create_table) holds every character and every id, and TypeORM reads and
 /// writes it all the same.
+///
+/// [`MssqlStoreBuilder::connect_typeorm`](crate::MssqlStoreBuilder::connect_typeorm) opens it.
 #[derive(Clone)]
-pub struct ConnectTypeormStore {
+pub struct MssqlTypeormStore {
     inner: Arc<Inner>,
 }
 
@@ -61,65 +62,21 @@ struct Layout {
     statements: Statements,
 }
 
-/// The options of a [`ConnectTypeormStore`].
-#[derive(Clone, Debug)]
-pub struct ConnectTypeormStoreBuilder {
-    connecting: Connecting,
-    table: Option<TableName>,
-    columns: ConnectTypeorm,
-}
-
-impl ConnectTypeormStoreBuilder {
-    connecting_options!();
-
-    /// The table, with or without its schema. Defaults to `session`, as in connect-typeorm's documentation.
-    #[must_use]
-    pub fn table(mut self, table: TableName) -> Self {
-        self.table = Some(table);
-        self
-    }
-
-    /// The store, once a connection was opened and the table was looked at. It need not be there yet.
-    ///
-    /// # Errors
-    /// [`InvalidInput`](session_core::ErrorKind::InvalidInput) for options that are wrong or contradict one another;
-    /// and, after the last try, [`Unavailable`](session_core::ErrorKind::Unavailable) if the database cannot be
-    /// reached. A refused login or certificate is [`Backend`](session_core::ErrorKind::Backend) at once.
-    ///
-    /// # Cancel safety
-    /// Dropping the future closes the connection.
-    pub async fn connect(self) -> Result<ConnectTypeormStore> {
-        let table = self.table.map_or_else(|| TableName::new(ConnectTypeorm::TABLE), Ok)?;
-        let schema = Statements::schema(&table, &self.columns);
-        let store = ConnectTypeormStore {
-            inner: Arc::new(Inner {
-                database: self.connecting.connect().await?,
-                table,
-                columns: self.columns,
-                schema,
-                layout: OnceCell::new(),
-            }),
-        };
+impl MssqlTypeormStore {
+    /// Looks at the table, which need not be there yet.
+    pub(crate) async fn open(
+        database: Database,
+        table: Option<TableName>,
+        columns: ConnectTypeorm,
+    ) -> Result<MssqlTypeormStore> {
+        let table = table.map_or_else(|| TableName::new(ConnectTypeorm::TABLE), Ok)?;
+        let schema = Statements::schema(&table, &columns);
+        let layout = OnceCell::new();
+        let store = MssqlTypeormStore { inner: Arc::new(Inner { database, table, columns, schema, layout }) };
         match store.layout().await {
             Err(error) if !is_missing(&error) => Err(error),
             _ => Ok(store),
         }
-    }
-}
-
-impl ConnectTypeormStore {
-    /// Opens the database that an ADO.NET connection string names, and in it the table of connect-typeorm's
-    /// documentation, with all other options at their defaults.
-    ///
-    /// # Errors
-    /// As [`ConnectTypeormStoreBuilder::connect`].
-    pub async fn connect(ado_string: &str) -> Result<ConnectTypeormStore> {
-        ConnectTypeormStore::builder(ConnectTypeorm::new()).ado_string(ado_string).connect().await
-    }
-
-    /// All options, for a table with these columns.
-    pub fn builder(columns: ConnectTypeorm) -> ConnectTypeormStoreBuilder {
-        ConnectTypeormStoreBuilder { connecting: Connecting::default(), table: None, columns }
     }
 
     /// Makes the table, if there is none of this name. It is safe when called at once by many.
@@ -199,7 +156,7 @@ impl ConnectTypeormStore {
 }
 
 #[async_trait]
-impl Store for ConnectTypeormStore {
+impl Store for MssqlTypeormStore {
     fn backend(&self) -> &'static str {
         BACKEND
     }
@@ -360,9 +317,9 @@ impl Store for ConnectTypeormStore {
     }
 }
 
-impl fmt::Debug for ConnectTypeormStore {
+impl fmt::Debug for MssqlTypeormStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConnectTypeormStore")
+        f.debug_struct("MssqlTypeormStore")
             .field("table", &self.inner.table)
             .field("columns", &self.inner.columns)
             .field("pool", self.pool().manager())
