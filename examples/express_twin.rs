@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use session_store::express::{Cookie, ExpressLayer, ExpressSession, RequestSession, SameSite, Secrets};
 use session_store::session_mssql::ConnectMssqlV2Store;
 
-use session_store::{ConnectTypeorm, MssqlStore, SqliteStore, Store};
+use session_store::{ConnectTypeorm, MssqlStore, MysqlStore, PostgresStore, SqliteStore, Store};
 
 const SECRET: &str = "keyboard cat";
 const HOUR: Duration = Duration::from_secs(3600);
@@ -53,6 +53,20 @@ async fn open(url: &str, layout: &str, create_table: bool) -> session_store::Res
         ("connect-typeorm", "sqlite") => {
             let path = url.trim_start_matches("sqlite:");
             let store = SqliteStore::builder(path).connect_typeorm(ConnectTypeorm::new()).open()?;
+            if create_table {
+                store.create_table().await?;
+            }
+            Ok(Arc::new(store))
+        }
+        ("connect-typeorm", "postgres") => {
+            let store = PostgresStore::builder().url(url).connect_typeorm(ConnectTypeorm::new()).await?;
+            if create_table {
+                store.create_table().await?;
+            }
+            Ok(Arc::new(store))
+        }
+        ("connect-typeorm", "mysql") => {
+            let store = MysqlStore::builder().url(url).connect_typeorm(ConnectTypeorm::new()).await?;
             if create_table {
                 store.create_table().await?;
             }

@@ -30,11 +30,7 @@ async function typeormStore(url, makeTable) {
     indices: [{ columns: ['expiredAt'] }],
   });
   const source = await new DataSource({ ...dataSource(url), entities: [Session] }).initialize();
-  if (makeTable) {
-    // A server's own default may be latin1, which cannot hold every text.
-    if (source.options.type === 'mariadb') await source.query('ALTER DATABASE CHARACTER SET utf8mb4');
-    await source.synchronize();
-  }
+  if (makeTable) await source.synchronize();
   const store = new TypeormStore({ cleanupLimit: 2, limitSubquery: false });
   return store.connect(source.getRepository(Session));
 }

@@ -33,6 +33,6 @@ pub use signature::Secrets;
 pub const COOKIE_NAME: &str = "connect.sid";
 
 /// The examples of the page on moving compile.
-#[cfg(all(doctest, feature = "sqlite-bundled"))]
+#[cfg(all(doctest, feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite-bundled"))]
 #[doc = include_str!("../../docs/moving-from-node.md")]
 struct MovingFromNode;

@@ -40,9 +40,6 @@ const TABLES: [Table; 5] = [
     Table { database: Database::Server(Kind::Mssql), layout: CONNECT_TYPEORM },
 ];
 
-/// The tables that the Rust half cannot share yet.
-const NOT_SHARED: [Table; 2] = [TABLES[1], TABLES[2]];
-
 impl Database {
     fn name(self) -> &'static str {
         match self {
@@ -181,9 +178,6 @@ fn prove(
     sources: &Sources,
 ) -> Result<std::result::Result<usize, String>> {
     let Table { database, layout } = table;
-    if NOT_SHARED.contains(&table) {
-        return Ok(Err(format!("the driver for {} cannot share {layout}'s table yet", database.name())));
-    }
     let (folder, _guard) = cleanup::folder("interop")?;
     let mut server = None;
     let url = match database {

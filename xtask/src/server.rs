@@ -195,9 +195,12 @@ fn address(kind: Kind, url: &str) -> Option<String> {
 }
 
 fn local(kind: Kind, sources: &Sources) -> Result<Found> {
+    // The server's own character set is latin1, which a suite of ours is to get along with. A table that TypeORM makes
+    // is in it, too, unless the database has another one, as those of distributions do.
+    let mariadb: &[&str] = if sources.fresh { &["--character-set-server=utf8mb4"] } else { &[] };
     let mut start = match kind {
         Kind::Postgres => postgres::open()?,
-        Kind::Mariadb => mysql::open_mariadb()?,
+        Kind::Mariadb => mysql::open_mariadb(mariadb)?,
         Kind::Mysql => mysql::open_mysql()?,
         Kind::Mssql => mssql::open(sources.babelfish.as_deref())?,
     };
@@ -208,7 +211,7 @@ fn local(kind: Kind, sources: &Sources) -> Result<Found> {
                 install(packages)?;
                 match kind {
                     Kind::Postgres => postgres::open()?,
-                    Kind::Mariadb => mysql::open_mariadb()?,
+                    Kind::Mariadb => mysql::open_mariadb(mariadb)?,
                     Kind::Mysql | Kind::Mssql => start,
                 }
             }

@@ -17,7 +17,7 @@ pub(super) const TIME_ZONE: &str = "+13:00";
 /// How long it may take to make the system tables.
 const INSTALL: Duration = Duration::from_secs(180);
 
-pub(super) fn open_mariadb() -> Result<Found> {
+pub(super) fn open_mariadb(more: &[&str]) -> Result<Found> {
     let sbin = [PathBuf::from("/usr/sbin"), PathBuf::from("/usr/local/sbin")];
     let Some(program) = find(Kind::Mariadb, &["mariadbd", "mysqld"], &sbin) else {
         return Ok(Err("no local programs (mariadbd is neither on PATH nor in /usr/sbin)".to_owned()));
@@ -35,7 +35,7 @@ pub(super) fn open_mariadb() -> Result<Found> {
         .arg(format!("--auth-root-socket-user={}", home.user.as_ref().map_or("mysql", |user| &user.name)))
         .arg(format!("--datadir={}", data.display()));
     process::must(&mut make, INSTALL)?;
-    start(home, program, &data, &[]).map(Ok)
+    start(home, program, &data, more).map(Ok)
 }
 
 pub(super) fn open_mysql() -> Result<Found> {
