@@ -67,7 +67,7 @@ pub(crate) struct Checkpointer {
 impl Checkpointer {
     pub(crate) fn start(connector: Connector, log: Arc<Log>) -> Result<Checkpointer> {
         let shared = Arc::clone(&log);
-        let thread = spawn("session-sqlite-checkpointer", move || run(&connector, &shared))?;
+        let thread = spawn("sessions-log", move || run(&connector, &shared))?;
         Ok(Checkpointer { log, thread: Some(thread) })
     }
 }

@@ -60,7 +60,7 @@ impl Readers {
         };
         for _ in 0..count.get() {
             let (queue, connector) = (Arc::clone(&readers.queue), connector.clone());
-            readers.threads.push(spawn("session-sqlite-reader", move || serve(&queue, &connector))?);
+            readers.threads.push(spawn("sessions-read", move || serve(&queue, &connector))?);
         }
         Ok(readers)
     }

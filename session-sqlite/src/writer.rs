@@ -61,7 +61,7 @@ impl Writer {
             group_limit: group_limit.get(),
             log,
         };
-        let thread = spawn("session-sqlite-writer", move || thread.run())?;
+        let thread = spawn("sessions-write", move || thread.run())?;
         Ok(Writer { queue, thread: Some(thread) })
     }
 
@@ -119,6 +119,7 @@ pub(crate) async fn receive<T>(answer: oneshot::Receiver<Result<T>>) -> Result<T
     })
 }
 
+/// Starts a thread. Linux shows the first 15 bytes of its name.
 pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
     thread::Builder::new().name(name.to_owned()).spawn(run).map_err(|error| {
         Error::new(ErrorKind::Backend, "the operating system gave no thread; check the limit on threads")

@@ -88,26 +88,25 @@ impl Layout for Native {
     }
 
     fn update(&self, db: &Connection, update: &Update, now: Timestamp) -> Answer<Updated> {
-        let expected = update.expected.map(Version::get);
-        for sql in [&self.sql.update_in_bucket, &self.sql.update] {
-            let mut statement = db.prepare_cached(sql)?;
-            let mut rows = statement.query(params![
-                column::key(&update.key),
-                update.payload.as_str(),
-                update.expires_at.as_millis(),
-                text(update.principal.as_ref()),
-                expected,
-                now.as_millis(),
-            ])?;
-            if let Some(row) = rows.next()? {
-                return Ok(Updated::Saved(version(row)?));
-            }
+        let (expires_at, principal) = (update.expires_at.as_millis(), text(update.principal.as_ref()));
+        let found = {
+            let mut statement = db.prepare_cached(&self.sql.find_live)?;
+            let mut rows =
+                statement.query(params![column::key(&update.key), now.as_millis(), expires_at, principal])?;
+            rows.next()?.map(|row| Found::read(row)).transpose()?
+        };
+        let Some(Found { row, version, keeps_indexes }) = found else { return Ok(Updated::Gone) };
+        if update.expected.is_some_and(|expected| expected != version) {
+            return Ok(Updated::Stale);
         }
-        let stale = expected.is_some()
-            && db
-                .prepare_cached(&self.sql.is_live)?
-                .exists(params![column::key(&update.key), now.as_millis()])?;
-        Ok(if stale { Updated::Stale } else { Updated::Gone })
+        // Nobody else writes between the two statements: they are within one transaction.
+        let payload = update.payload.as_str();
+        if keeps_indexes {
+            db.prepare_cached(&self.sql.update_in_bucket)?.execute(params![row, payload, expires_at])?;
+        } else {
+            db.prepare_cached(&self.sql.update)?.execute(params![row, payload, expires_at, principal])?;
+        }
+        Ok(Updated::Saved(version.next()))
     }
 
     fn touch(&self, db: &Connection, touch: &Touch, now: Timestamp) -> Answer<bool> {
@@ -141,7 +140,7 @@ impl Layout for Native {
                 expected,
                 now.as_millis(),
             ])?;
-            rows.next()?.map(version).transpose()?
+            rows.next()?.map(|row| version(row, 0)).transpose()?
         };
         if let Some(version) = copied {
             self.end(db, &rotate.from, rotate.mode, now)?;
@@ -150,7 +149,7 @@ impl Layout for Native {
         let live = {
             let mut statement = db.prepare_cached(&self.sql.version)?;
             let mut rows = statement.query(params![column::key(&rotate.from), now.as_millis()])?;
-            rows.next()?.map(version).transpose()?
+            rows.next()?.map(|row| version(row, 0)).transpose()?
         };
         Ok(match live {
             None => Rotated::Gone,
@@ -253,19 +252,33 @@ impl Native {
     }
 }
 
+/// A live session that is about to be updated.
+struct Found {
+    row: i64,
+    version: Version,
+    /// The update changes no column that is indexed.
+    keeps_indexes: bool,
+}
+
+impl Found {
+    fn read(row: &Row<'_>) -> Answer<Found> {
+        Ok(Found { row: row.get(0)?, version: version(row, 1)?, keeps_indexes: row.get(2)? })
+    }
+}
+
 /// Reads the record whose columns begin at this one.
 fn record(row: &Row<'_>, first: usize) -> Result<Record, Error> {
     Ok(Record {
         payload: column::read_payload(row, first, "payload")?,
         expires_at: column::read_timestamp(row, first + 1, "expires_at")?,
         created_at: Some(column::read_timestamp(row, first + 2, "created_at")?),
-        version: Version::new(column::read_integer(row, first + 3, "version")?),
+        version: version(row, first + 3)?,
         principal: column::read_principal(row, first + 4, "principal")?,
     })
 }
 
-fn version(row: &Row<'_>) -> Result<Version, Error> {
-    column::read_integer(row, 0, "version").map(Version::new)
+fn version(row: &Row<'_>, index: usize) -> Result<Version, Error> {
+    column::read_integer(row, index, "version").map(Version::new)
 }
 
 fn text(principal: Option<&Principal>) -> Option<&str> {
