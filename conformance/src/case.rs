@@ -285,7 +285,9 @@ impl Ctx {
             Gathering::OFF => Gathering { read_lanes: 1, write_lanes: 1, max_batch: 16, max_bytes: 1 << 20 },
             recommended => recommended,
         };
-        Arc::new(Gathered::new(store, gathering))
+        // The default, and where connections are slow to be of use, time for callers that wait for new ones in turn.
+        let deadline = Duration::from_secs(5) + 4 * self.shared.backend.cold_start();
+        Arc::new(Gathered::new(store, gathering).with_deadline(deadline))
     }
 
     /// Several handles on one new namespace.
