@@ -10,6 +10,7 @@ use session_core::{Error, ErrorKind, KeyFormat, Result, SessionKey, Store, Table
 use session_mssql::tiberius::{self, Client, ColumnData, Config, Row, ToSql};
 use session_mssql::{ConnectMssqlV2Store, ConnectTypeorm, MssqlStore};
 use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
 use tokio_util::compat::TokioAsyncWriteCompatExt as _;
 use tracing::instrument::WithSubscriber as _;
 use tracing::subscriber::NoSubscriber;
@@ -17,9 +18,13 @@ use tracing::subscriber::NoSubscriber;
 /// The time zone of a Node application with `useUTC: false`: the Marquesas Islands', which never change their clocks.
 const MINUTES_AHEAD: i32 = -(9 * 60 + 30);
 
-/// On Babelfish. A new connection there begins without its parser's tables: on an idle machine a login takes 60 ms and
-/// the first run of each statement 50, on a busy one over a second together.
-const COLD_START: Duration = Duration::from_secs(2);
+/// How long a connection may take to be of use, once the server is known. A new connection to Babelfish begins without
+/// its parser's tables: on an idle machine a login takes 60 ms and the first run of each statement 50, on a busy one over
+/// a second together. SQL Server itself gets no such allowance.
+static COLD_START: OnceCell<Duration> = OnceCell::const_new();
+
+/// Two lanes of each kind, and as many for what is not gathered.
+const POOL: usize = 8;
 
 const URL: &str = "SESSION_STORE_MSSQL_URL";
 
@@ -61,9 +66,10 @@ impl Backend for Native {
     }
 
     async fn open(&self, namespace: &Namespace, via: Option<SocketAddr>) -> Result<Arc<dyn Store>> {
+        know_server(&self.config).await?;
         let store = MssqlStore::builder()
             .config(through(&self.config, via))
-            .pool_size(4)
+            .pool_size(POOL)
             .table(TableName::new(namespace.as_str())?)
             .key_format(self.format)
             .build()?;
@@ -84,7 +90,7 @@ impl Backend for Native {
     }
 
     fn cold_start(&self) -> Duration {
-        COLD_START
+        COLD_START.get().copied().unwrap_or_default()
     }
 
     async fn corrupt(&self, namespace: &Namespace, key: &SessionKey) -> Result<bool> {
@@ -139,9 +145,10 @@ impl Backend for ConnectMssqlV2 {
     }
 
     async fn open(&self, namespace: &Namespace, via: Option<SocketAddr>) -> Result<Arc<dyn Store>> {
+        know_server(&self.config).await?;
         let mut options = ConnectMssqlV2Store::builder()
             .config(through(&self.config, via))
-            .pool_size(4)
+            .pool_size(POOL)
             .table(TableName::new(namespace.as_str())?);
         if let Some(minutes) = self.minutes_ahead {
             options = options.local_time(move |_| minutes);
@@ -164,7 +171,7 @@ impl Backend for ConnectMssqlV2 {
     }
 
     fn cold_start(&self) -> Duration {
-        COLD_START
+        COLD_START.get().copied().unwrap_or_default()
     }
 
     fn secrets(&self) -> Vec<String> {
@@ -198,9 +205,10 @@ impl Backend for Typeorm {
     }
 
     async fn open(&self, namespace: &Namespace, via: Option<SocketAddr>) -> Result<Arc<dyn Store>> {
+        know_server(&self.config).await?;
         let store = MssqlStore::builder()
             .config(through(&self.config, via))
-            .pool_size(4)
+            .pool_size(POOL)
             .table(TableName::new(namespace.as_str())?)
             .connect_typeorm(ConnectTypeorm::new())
             .await?;
@@ -220,6 +228,10 @@ impl Backend for Typeorm {
         true
     }
 
+    fn cold_start(&self) -> Duration {
+        COLD_START.get().copied().unwrap_or_default()
+    }
+
     fn secrets(&self) -> Vec<String> {
         self.password.clone()
     }
@@ -231,6 +243,17 @@ impl Backend for Typeorm {
 
 fn config(ado_string: &str) -> Config {
     Config::from_ado_string(ado_string).expect("an ADO.NET connection string")
+}
+
+/// Asks once which server this is.
+async fn know_server(config: &Config) -> Result<()> {
+    let ask = async {
+        let sql = "SELECT CAST(SERVERPROPERTY(N'BabelfishVersion') AS nvarchar(128))";
+        let rows = sql_of_our_own(config, sql, &[]).await?;
+        let is_babelfish = rows.first().is_some_and(|row| matches!(row.try_get::<&str, _>(0), Ok(Some(_))));
+        Ok::<_, Error>(if is_babelfish { Duration::from_secs(2) } else { Duration::ZERO })
+    };
+    COLD_START.get_or_try_init(|| ask).await.map(drop)
 }
 
 fn password(ado_string: &str) -> Vec<String> {
