@@ -186,6 +186,27 @@ pub(crate) fn freeze_tree(root: Pid) -> BTreeSet<Pid> {
     }
 }
 
+/// Waits until no thread of these processes runs any more: on a busy machine one may go on for a while after the signal.
+pub(crate) fn await_stop(pids: &BTreeSet<Pid>, deadline: Duration) -> Result<()> {
+    let end = Instant::now() + deadline;
+    while pids.iter().any(|&pid| runs(pid)) {
+        if Instant::now() >= end {
+            bail!("a process goes on {deadline:?} after it was told to stop");
+        }
+        thread::sleep(POLL / 10);
+    }
+    Ok(())
+}
+
+/// Whether a thread of the process is neither stopped nor at its end. Without `/proc` nobody can tell.
+fn runs(pid: Pid) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    threads
+        .flatten()
+        .filter_map(|thread| state(&thread.path().join("stat")))
+        .any(|(state, _)| !"TtZX".contains(state))
+}
+
 /// Kills the process and everything that descends from it, at one instant as far as they can tell.
 pub(crate) fn kill_tree(root: Pid) {
     for pid in freeze_tree(root) {
@@ -222,12 +243,17 @@ fn all_processes() -> Vec<Stat> {
     if processes.is_empty() { all_processes_by_ps() } else { processes }
 }
 
-/// `/proc/PID/stat` is `PID (NAME) STATE PARENT …`, and a name may hold blanks and parentheses.
 fn stat(pid: Pid) -> Option<Stat> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (state, parent) = state(Path::new(&format!("/proc/{pid}/stat")))?;
+    Some(Stat { pid, state, parent })
+}
+
+/// State and parent in a file that is `PID (NAME) STATE PARENT …`; a name may hold blanks and parentheses.
+fn state(stat: &Path) -> Option<(char, Pid)> {
+    let text = fs::read_to_string(stat).ok()?;
     let mut fields = text.rsplit_once(')')?.1.split_whitespace();
     let state = fields.next()?.chars().next()?;
-    Some(Stat { pid, state, parent: Pid::from_raw(fields.next()?.parse().ok()?) })
+    Some((state, Pid::from_raw(fields.next()?.parse().ok()?)))
 }
 
 /// For systems without `/proc`.
@@ -268,6 +294,20 @@ mod tests {
             assert!(Instant::now() < end, "all are dead within ten seconds");
             thread::sleep(POLL);
         }
+    }
+
+    #[test]
+    fn a_frozen_process_is_stopped_and_goes_on_when_it_is_told_to() {
+        let mut child = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().expect("sh starts");
+        let root = pid(child.id()).expect("a pid");
+        assert!(runs(root), "it runs");
+        await_stop(&freeze_tree(root), Duration::from_secs(10)).expect("it stops");
+        assert!(!runs(root), "it is stopped");
+        signal_tree(root, Signal::SIGCONT);
+        let deadline = Duration::from_millis(20);
+        assert!(await_stop(&BTreeSet::from([root]), deadline).is_err(), "it goes on");
+        kill_tree(root);
+        child.wait().expect("sh is waited for");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use nix::sys::signal::Signal;
@@ -15,6 +16,9 @@ use super::ready::{self, Probe};
 use super::{Controlled, READY};
 use crate::cleanup::{self, Guard};
 use crate::{process, terminal};
+
+/// How long a thread may take to stop: one may be waiting for the disk.
+const STOPPED: Duration = Duration::from_secs(5);
 
 /// A temporary folder that belongs to the user whom the server runs as.
 pub(super) struct Home {
@@ -135,8 +139,9 @@ impl Local {
 
 impl Controlled for Local {
     fn pause(&mut self) -> Result<()> {
-        process::freeze_tree(self.pid()?);
-        Ok(())
+        let root = self.pid()?;
+        process::await_stop(&process::freeze_tree(root), STOPPED)
+            .inspect_err(|_| process::signal_tree(root, Signal::SIGCONT))
     }
 
     fn resume(&mut self) -> Result<()> {
