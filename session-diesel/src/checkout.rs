@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use deadpool::managed::{Hook, HookError, Manager, Object, Pool, PoolError};
+use deadpool::managed::{Hook, HookError, Manager, Object, Pool, PoolError, QueueMode};
 use diesel::ConnectionResult;
 use diesel_async::SimpleAsyncConnection;
 use diesel_async::pooled_connection::{
@@ -84,6 +84,8 @@ where
     // The URL stays with `connect`: nothing of it can be printed by the pool.
     Pool::builder(Diesel::new_with_config("", config))
         .max_size(size.max(1))
+        // The connection used last is the one that both sides still have in their caches.
+        .queue_mode(QueueMode::Lifo)
         .pre_recycle(idle_check())
         .build()
         .map_err(|error| Error::invalid_input("the connection pool cannot be built").with_source(error))

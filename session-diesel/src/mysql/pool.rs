@@ -32,7 +32,8 @@ impl Connections {
         let outcome = rows(&mut connection, sql, values, row).await;
         match self.settle(connection, outcome) {
             Err(fault) if reused && fault.connection == Connection::Lost => {
-                self.write(sql, values, row).await
+                // In a box, as it is rare: every load would carry its state otherwise.
+                Box::pin(self.write(sql, values, row)).await
             }
             outcome => outcome.map_err(Fault::into_error),
         }
