@@ -5,42 +5,32 @@
 //! on the disk that is to be measured; by default it is the build's.
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on panics")]
 
+mod support;
+
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use session_core::{
-    Create, KeyFormat, Payload, SessionId, SessionKey, Store as _, Timestamp, Touch, Update, Write,
-};
+use session_core::{SessionKey, Store as _, Timestamp, Touch, Update};
 use session_sqlite::{Reads, SqliteStore};
+use support::{DAY, File, NOW, Random, SESSIONS, fill, median, payload};
 
-const SESSIONS: usize = 100_000;
 const CALLERS: usize = 64;
 /// Short turns, so that whatever else the machine does meets all alike.
 const ROUNDS: usize = 9;
 const ROUND: Duration = Duration::from_millis(700);
-const NOW: i64 = 1_795_324_200_000;
-const DAY: i64 = 86_400_000;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let folder = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    let folder = folder.map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from);
-    let path = folder.join(format!("throughput-{}.db", std::process::id()));
-    let result = measure(&path).await;
-    for suffix in ["", "-wal", "-shm"] {
-        let mut file = path.clone().into_os_string();
-        file.push(suffix);
-        drop(std::fs::remove_file(file));
-    }
-    result
+    let file = File::new("throughput");
+    measure(&file.path).await
 }
 
 async fn measure(path: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    let keys = fill(path).await?;
+    let keys = fill(path, SESSIONS, NOW + DAY).await?;
     println!("{SESSIONS} sessions of 1 KiB, synchronous=FULL, {}", rusqlite::version());
     let one = NonZeroUsize::MIN;
     let grouped = SqliteStore::open(path)?;
@@ -90,29 +80,6 @@ enum Operation {
     Load,
     Update,
     Touch,
-}
-
-async fn fill(path: &Path) -> session_core::Result<Arc<Vec<SessionKey>>> {
-    let store = SqliteStore::open(path)?;
-    store.create_table().await?;
-    let mut keys = Vec::with_capacity(SESSIONS);
-    for _ in 0..SESSIONS / 1000 {
-        let mut writes = Vec::with_capacity(1000);
-        for _ in 0..1000 {
-            let key = SessionId::random()?.key(KeyFormat::Hashed)?;
-            let (payload, expires_at) = (payload(), Timestamp::from_millis(NOW + DAY));
-            writes.push(Write::Create(Create { key: key.clone(), payload, expires_at, principal: None }));
-            keys.push(key);
-        }
-        for outcome in store.write_many(&writes, Timestamp::from_millis(NOW)).await? {
-            outcome?;
-        }
-    }
-    Ok(Arc::new(keys))
-}
-
-fn payload() -> Payload {
-    Payload::from("x".repeat(1024))
 }
 
 /// Operations per second of so many callers, each on random sessions, one after another.
@@ -229,27 +196,4 @@ fn per_second(done: &AtomicU64, began: Instant) -> f64 {
 fn ratio(rates: &[f64], to: &[f64]) -> f64 {
     let ratios: Vec<f64> = rates.iter().zip(to).map(|(rate, to)| rate / to).collect();
     median(&ratios)
-}
-
-fn median(rates: &[f64]) -> f64 {
-    let mut rates = rates.to_vec();
-    rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
-}
-
-/// xorshift64*: which session is next need not be a secret.
-struct Random(u64);
-
-impl Random {
-    fn new(seed: usize) -> Random {
-        Random(0x9E37_79B9_7F4A_7C15 ^ (u64::try_from(seed).unwrap() + 1))
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        usize::try_from((self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % u64::try_from(bound).unwrap())
-            .unwrap()
-    }
 }

@@ -2,7 +2,8 @@
 //!
 //! Left to the writer, a checkpoint makes one commit in some hundred wait 20 ms. A PASSIVE one on a connection of its own
 //! runs beside the writer. Under steady load it never catches up wholly, and only a log that is caught up with can be
-//! begun anew: so when the log has grown over its limit, the writer itself pauses once for what little is left.
+//! begun anew: so when the log has grown over its limit, the writer itself pauses once for what little is left. To
+//! keep that little, what was moved is also flushed beside the writer.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +15,9 @@ use rusqlite::Connection;
 use session_core::Result;
 
 use crate::connection::{Connector, PAGE, Role};
+use crate::flush::flush;
 use crate::layout::Answer;
+use crate::options::Synchronous;
 use crate::queue::Queue;
 use crate::statements::{CHECKPOINT, RESTART_LOG};
 use crate::writer::spawn;
@@ -25,6 +28,7 @@ pub(crate) struct Log {
     /// Bytes written since the last checkpoint was asked for, by estimate.
     written: AtomicU64,
     checkpoint_after: u64,
+    /// The writer is to begin it anew, and the checkpointer rests until it has tried.
     over_limit: AtomicBool,
     wake: Queue<()>,
 }
@@ -50,10 +54,11 @@ impl Log {
 
     /// Called by the writer between two transactions.
     pub(crate) fn begin_anew_if_due(&self, db: &Connection, busy_timeout: Duration) {
-        if self.over_limit.swap(false, Ordering::Relaxed) {
+        if self.over_limit.load(Ordering::Acquire) {
             // If a reader stays in the log for longer, a backup for one, the next checkpoint asks again.
             drop(db.busy_timeout(PATIENCE).map(|()| checkpoint(db, RESTART_LOG)));
             drop(db.busy_timeout(busy_timeout));
+            self.over_limit.store(false, Ordering::Release);
         }
     }
 }
@@ -90,19 +95,30 @@ impl fmt::Debug for Checkpointer {
 
 fn run(connector: &Connector, log: &Log) {
     let limit = i64::try_from(connector.options().wal_limit.get()).unwrap_or(i64::MAX) / PAGE;
+    let flushes = connector.options().synchronous != Synchronous::Off;
     let mut db = None;
     let mut calls = std::collections::VecDeque::new();
     while log.wake.wait_all(&mut calls) {
         calls.clear();
+        // The writer is about to do it: it would have to wait for this one, asleep.
+        if log.over_limit.load(Ordering::Acquire) {
+            continue;
+        }
         // Whatever fails here, the writer's own checkpoint at four times the limit is still there.
-        let pages = db
+        let state = db
             .take()
             .map_or_else(|| connector.open(Role::Checkpointer), Ok)
             .and_then(|open| checkpoint(db.insert(open), CHECKPOINT));
-        match pages {
-            Ok(pages) if pages > limit => log.over_limit.store(true, Ordering::Relaxed),
-            Ok(_) => {}
-            Err(_) => db = None,
+        let Ok(State { pages, moved }) = state else {
+            db = None;
+            continue;
+        };
+        // SQLite itself has flushed them if none was left.
+        if let (true, Some(path)) = (flushes && pages > limit / 8 && moved < pages, connector.path()) {
+            flush(path);
+        }
+        if pages > limit {
+            log.over_limit.store(true, Ordering::Release);
         }
     }
 }
@@ -110,7 +126,14 @@ fn run(connector: &Connector, log: &Log) {
 /// How long writes wait for readers to leave the log.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// Returns how many pages the log has.
-fn checkpoint(db: &Connection, statement: &str) -> Answer<i64> {
-    Ok(db.query_row(statement, [], |row| row.get(1))?)
+/// What a checkpoint has left behind.
+struct State {
+    /// Those in the log.
+    pages: i64,
+    /// Those of them that are in the database too.
+    moved: i64,
+}
+
+fn checkpoint(db: &Connection, statement: &str) -> Answer<State> {
+    Ok(db.query_row(statement, [], |row| Ok(State { pages: row.get(1)?, moved: row.get(2)? }))?)
 }

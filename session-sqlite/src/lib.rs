@@ -32,6 +32,7 @@ mod column;
 mod connection;
 mod diagnose;
 mod error;
+mod flush;
 mod layout;
 mod native;
 mod options;

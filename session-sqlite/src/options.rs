@@ -220,8 +220,10 @@ impl SqliteStoreBuilder {
         self
     }
 
-    /// How large the write-ahead log may grow before the writer pauses (some 20 ms) to begin it anew. Under steady
-    /// load it never ends otherwise. Defaults to 64 MiB.
+    /// How large the write-ahead log may grow before the writer pauses (some 20 to 60 ms) to begin it anew. Under steady
+    /// load it never ends otherwise. The file stays about as large until the store closes; while a reader keeps it from
+    /// being begun anew, a long backup for one, it grows further. A larger log means fewer pauses, and that pages which
+    /// change again and again are moved less often. Defaults to 128 MiB.
     pub fn wal_limit(mut self, bytes: NonZeroU64) -> SqliteStoreBuilder {
         self.connections.wal_limit = bytes;
         self
@@ -297,6 +299,6 @@ const fn non_zero_size(number: usize) -> NonZeroUsize {
 }
 
 const DEFAULT_CHECKPOINT_AFTER: NonZeroU64 = non_zero(8 << 20);
-const DEFAULT_WAL_LIMIT: NonZeroU64 = non_zero(64 << 20);
+const DEFAULT_WAL_LIMIT: NonZeroU64 = non_zero(128 << 20);
 const DEFAULT_GROUP_LIMIT: NonZeroUsize = non_zero_size(1024);
 const MOST_READERS_BY_DEFAULT: NonZeroUsize = non_zero_size(8);

@@ -7,7 +7,7 @@ pub(crate) const BEGIN: &str = "BEGIN IMMEDIATE";
 pub(crate) const COLUMNS: &str = "SELECT name FROM pragma_table_info(?1)";
 
 /// Moves what the log holds into the database, without waiting for anybody. The second column of the answer is the
-/// number of pages in the log.
+/// number of pages in the log, the third how many of them are in the database now.
 pub(crate) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 
 /// The same, and makes the next write begin the log anew. Waits for those who read it.
