@@ -5,9 +5,9 @@ use std::num::NonZeroU32;
 
 use async_trait::async_trait;
 use session_core::{
-    Capabilities, Create, Created, Destroy, DestroyMode, Error, Filter, Finding, Gathering, KeyFormat,
-    Listed, Payload, Principal, Record, Result, Rotate, Rotated, SessionKey, Store, TableName, Timestamp,
-    Touch, Update, Updated, Version, Write, Written,
+    Capabilities, Create, Created, Destroy, DestroyMode, Error, ErrorKind, Filter, Finding, Gathering,
+    KeyFormat, Listed, Payload, Principal, Record, Result, Rotate, Rotated, SessionKey, Store, TableName,
+    Timestamp, Touch, Update, Updated, Version, Write, Written,
 };
 use tiberius::{Row, ToSql};
 
@@ -354,14 +354,21 @@ pub(crate) async fn purge(
     limit: NonZeroU32,
 ) -> Result<u64> {
     let (mut left, mut removed) = (limit.get(), 0);
+    let mut conflicts = 0;
     while left > 0 {
         let batch = left.min(PURGE_BATCH);
-        let outcome = database.run(statement, &[now, &i64::from(batch)]).await.and_then(convert::count);
-        // What an earlier batch removed stays removed.
-        let rows = outcome.map_err(|error| match removed {
-            0 => error,
-            _ => error.with_indeterminate(true),
-        })?;
+        let rows = match database.run(statement, &[now, &i64::from(batch)]).await.and_then(convert::count) {
+            Ok(rows) => rows,
+            // Nothing is counted yet: the caller can begin anew.
+            Err(error) if removed == 0 => return Err(error),
+            // This batch lost against others, and the earlier ones are to be counted.
+            Err(error) if error.kind() == ErrorKind::Conflict && conflicts < AGAIN => {
+                conflicts += 1;
+                continue;
+            }
+            // What an earlier batch removed stays removed.
+            Err(error) => return Err(error.with_indeterminate(true)),
+        };
         removed += rows;
         if rows < u64::from(batch) {
             break;
@@ -388,7 +395,7 @@ fn first(set: Vec<Row>) -> Option<Row> {
 }
 
 fn changes_too_fast() -> Error {
-    Error::new(session_core::ErrorKind::Conflict, "others changed the session all the time; try again")
+    Error::new(ErrorKind::Conflict, "others changed the session all the time; try again")
         .with_backend(BACKEND)
 }
 

@@ -119,7 +119,7 @@ impl Call<'_> {
             }
             let may_repeat = !writes || !error.is_indeterminate();
             match error.kind() {
-                ErrorKind::Conflict if conflicts < self.core.conflict_retries => {
+                ErrorKind::Conflict if may_repeat && conflicts < self.core.conflict_retries => {
                     conflicts += 1;
                     if !self.pause(conflicts).await {
                         return Err(error);

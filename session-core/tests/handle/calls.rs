@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use session_core::{ErrorKind, Operation, Result, SessionId, SessionStore, Touched};
+use session_core::{Error, ErrorKind, Operation, Result, SessionId, SessionStore, Touched};
 use tokio::time::{Instant, timeout};
 
 use crate::support::{Fault, Visit, World, conflict, ms, rows, secs, unreachable, visit};
@@ -134,6 +134,18 @@ async fn a_conflict_is_tried_again_as_often_as_told() {
             operate(&store, name, &new.id).await.unwrap();
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conflict_after_which_something_may_have_happened_is_not_tried_again() {
+    // A purge that lost its third batch to others: what the first two removed is counted nowhere.
+    let world = World::new();
+    let store = world.handle();
+    let half_done = || Fault::Fail(Error::new(ErrorKind::Conflict, "deadlock").with_indeterminate(true));
+    world.script.always("purge_expired", half_done);
+    let error = store.purge(rows(10)).await.unwrap_err();
+    assert!(error.is_indeterminate());
+    assert_eq!(world.script.calls(), ["purge_expired"]);
 }
 
 #[tokio::test(start_paused = true)]
