@@ -12,6 +12,9 @@ use crate::connect_typeorm::MssqlTypeormStore;
 use crate::pool::{Database, Manager, Pool};
 use crate::store::MssqlStore;
 
+/// Four for the lanes of gathered calls, and some for what is not gathered.
+const POOL_SIZE: usize = 10;
+
 /// How to reach a database, and with how many connections: what all stores of this crate have in common.
 #[derive(Clone)]
 pub(crate) struct Connecting {
@@ -119,13 +122,11 @@ impl Connecting {
             }
         };
         // The connection that was used last has its statements and tables at hand.
-        let mut pool = Pool::builder(Manager::new(config)).queue_mode(QueueMode::Lifo);
-        if let Some(connections) = self.pool_size {
-            if connections == 0 {
-                return Err(invalid("a pool of no connections serves nobody; give it at least one"));
-            }
-            pool = pool.max_size(connections);
+        let connections = self.pool_size.unwrap_or(POOL_SIZE);
+        if connections == 0 {
+            return Err(invalid("a pool of no connections serves nobody; give it at least one"));
         }
+        let pool = Pool::builder(Manager::new(config)).queue_mode(QueueMode::Lifo).max_size(connections);
         pool.build().map_err(|error| invalid("the pool could not be built").with_source(error.to_string()))
     }
 }
@@ -213,16 +214,19 @@ macro_rules! connecting_options {
             self
         }
 
-        /// The most connections at once. Defaults to twice the number of processors.
+        /// The most connections at once. Defaults to 10: four for the lanes of gathered calls, and some for what is not
+        /// gathered.
         #[must_use]
         pub fn pool_size(mut self, connections: usize) -> Self {
             self.connecting.pool_size(connections);
             self
         }
 
-        /// How long an operation may take in all, with waiting for a connection or opening one. After it the operation
-        /// ends in [`Unavailable`](session_core::ErrorKind::Unavailable) and its connection is closed. Defaults to
-        /// 30 seconds; a [`SessionStore`](session_core::Store)'s deadline is usually shorter.
+        /// How long a round trip may take in all, with waiting for a connection or opening one. After it the operation
+        /// ends in [`Unavailable`](session_core::ErrorKind::Unavailable) and its connection is closed. Few operations
+        /// make more than one: a purge one for each 2,000 rows, and those that find their row changed under their hands.
+        /// Defaults to 30 seconds; the deadline of a [`SessionStore`](session_core::SessionStore), which bounds the
+        /// whole call, is usually shorter.
         #[must_use]
         pub fn time_limit(mut self, limit: std::time::Duration) -> Self {
             self.connecting.time_limit(limit);

@@ -204,8 +204,12 @@ pub(crate) fn numbered(number: u32, class: u8) -> Error {
         .with_code(number.to_string())
         // A failed statement is rolled back, and with it the transaction around it. Where the server went away with
         // the connection it may have done so after the commit.
-        .with_indeterminate(closed || number == 40197)
+        .with_indeterminate(closed || ENDS_IN_DOUBT.contains(&number))
 }
+
+/// Whatever their severity: the service's "error processing your request", by which a failover ends what is under way,
+/// and the numbers of a connection that broke.
+const ENDS_IN_DOUBT: &[u32] = &[40197, 40143, 40166, 40540, 20, 64, 121, 233, 10053, 10054, 10060, 11001];
 
 #[cfg(test)]
 mod tests {
@@ -272,7 +276,10 @@ mod tests {
             assert_eq!(numbered(number, 16).kind(), ErrorKind::Unavailable, "{number}");
         }
         // The service ended the operation; whether before or after the commit it does not say.
-        assert!(numbered(40197, 17).is_indeterminate());
+        for number in [40197, 40143, 40166, 40540, 64, 233, 10053, 10054, 10060] {
+            let error = numbered(number, 17);
+            assert!(error.is_indeterminate() && error.is_unreachable(), "{number}");
+        }
         assert!(!numbered(40501, 17).is_indeterminate());
         assert!(numbered(40613, 17).is_unreachable());
         assert!(!numbered(10928, 16).is_unreachable());
