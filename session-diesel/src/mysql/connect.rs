@@ -18,8 +18,8 @@ impl Connector {
     pub(super) fn new(url: &str, tls: Option<TlsMode>, authority: Option<Authority>) -> Result<Connector> {
         let mut url = url.to_owned();
         let ssl_mode = take_parameter(&mut url, "ssl-mode");
-        let authority =
-            take_parameter(&mut url, "ssl-ca").map(|path| Authority::File(path.into())).or(authority);
+        let named = take_parameter(&mut url, "ssl-ca").map(|path| Authority::File(path.into()));
+        let authority = authority.or(named);
         let opts = Opts::from_url(&url).map_err(|error| {
             // Its text names the parameter that is wrong; the password is in none.
             Error::invalid_input(format!(
@@ -40,9 +40,14 @@ impl Connector {
             // The default looks for a socket file behind every connection to this machine, even through a proxy.
             builder = builder.prefer_socket(false);
         }
-        if let Some(mode) = chosen {
-            builder = builder.ssl_opts(ssl_opts(mode, authority)?);
-        }
+        let in_its_own_words = opts.ssl_opts().cloned();
+        builder = builder.ssl_opts(match (chosen, authority) {
+            (Some(mode), authority) => ssl_opts(mode, authority)?,
+            (None, Some(authority)) => {
+                in_its_own_words.map(|options| trusting(options, authority)).transpose()?
+            }
+            (None, None) => in_its_own_words,
+        });
         // mysql_async takes the process's provider of cryptography, and panics where two are linked and none is chosen.
         if CryptoProvider::get_default().is_none() {
             // An error says that another thread was faster.
@@ -80,11 +85,13 @@ fn ssl_opts(mode: TlsMode, authority: Option<Authority>) -> Result<Option<SslOpt
         (TlsMode::Disabled, _) => None,
         (TlsMode::Unverified, _) => Some(options.with_danger_accept_invalid_certs(true)),
         (TlsMode::Verified, None) => Some(options),
-        (TlsMode::Verified, Some(authority)) => {
-            let pem = authority.pem()?;
-            Some(options.with_root_certs(vec![pem.into()]).with_disable_built_in_roots(true))
-        }
+        (TlsMode::Verified, Some(authority)) => Some(trusting(options, authority)?),
     })
+}
+
+/// Trusts this authority and no other.
+fn trusting(options: SslOpts, authority: Authority) -> Result<SslOpts> {
+    Ok(options.with_root_certs(vec![authority.pem()?.into()]).with_disable_built_in_roots(true))
 }
 
 #[cfg(test)]
@@ -112,6 +119,24 @@ mod tests {
             assert_eq!(mode(url).unwrap(), expected, "{url}");
         }
         assert!(mode("mysql://u@db/d?ssl-mode=on").is_err());
+    }
+
+    #[test]
+    fn the_authority_of_the_code_is_the_only_one_whatever_the_url_says() {
+        let ours = || Authority::Pem(b"ours".to_vec());
+        for url in [
+            "mysql://u@db/d",
+            "mysql://u@db/d?ssl-ca=/no/such/file",
+            "mysql://u@db/d?require_ssl=true",
+            "mysql://u@db/d?require_ssl=true&verify_ca=true",
+        ] {
+            let connector = Connector::new(url, None, Some(ours())).unwrap();
+            let options = connector.0.ssl_opts().unwrap();
+            assert!(options.disable_built_in_roots(), "{url}");
+            assert_eq!(options.root_certs(), [b"ours".to_vec().into()], "{url}");
+        }
+        let connector = Connector::new("mysql://u@db/d?require_ssl=true", None, None).unwrap();
+        assert!(!connector.0.ssl_opts().unwrap().disable_built_in_roots());
     }
 
     #[test]

@@ -119,6 +119,8 @@ fn of_server(kind: DatabaseErrorKind, information: &dyn DatabaseErrorInformation
     let code = sqlstate(&kind, message);
     let says = |what: &str| format!("{what} ({message})");
     let (error, connection) = match code {
+        // Of our own making: whoever sent the statement sends it again.
+        Some(LOOK_AGAIN) => (Error::new(ErrorKind::Conflict, "the sessions changed meanwhile"), Sound),
         Some("40P01" | "40001") => {
             (Error::new(ErrorKind::Conflict, "the server gave up this operation in favour of another"), Sound)
         }
@@ -267,6 +269,7 @@ mod tests {
         let table = [
             ("deadlock detected", ErrorKind::Conflict, "40P01", Sound),
             ("could not serialize access due to concurrent update", ErrorKind::Conflict, "40001", Sound),
+            ("division by zero", ErrorKind::Conflict, LOOK_AGAIN, Sound),
             ("relation \"sessions\" does not exist", ErrorKind::Backend, "42P01", Sound),
             ("column \"version\" does not exist", ErrorKind::Backend, "42703", Sound),
             ("column t.version of relation \"x\" does not exist", ErrorKind::Backend, "42703", Sound),
