@@ -1,13 +1,13 @@
 //! The many-key forms: one statement, and an outcome for each operation.
 
 use session_core::{
-    Create, Created, DestroyMode, Principal, Record, Result, SessionKey, Store, Timestamp, Updated, Version,
-    Write, Written,
+    Create, Created, DestroyMode, Error, Principal, Record, Result, SessionKey, Store, Timestamp, Updated,
+    Version, Write, Written,
 };
 
 use super::query::{Bind, PgRow, columns};
 use super::statements::{Changes, Kinds, outcome};
-use super::store::{BACKEND, PostgresStore};
+use super::store::{BACKEND, PostgresStore, in_doubt};
 use crate::convert;
 
 pub(super) async fn load(
@@ -70,7 +70,7 @@ pub(super) async fn write(
     }
     let mut unclear = Vec::new();
     for row in store.connections.write(store.statements.batch(kinds), &values, answer).await? {
-        let (outcome, place, version) = row?;
+        let (outcome, place, version) = row.map_err(in_doubt)?;
         match outcome {
             outcome::TAKEN => {
                 outcomes[at(&batch.creates, place)?.0] = Ok(Written::Created(Created::KeyTaken));
@@ -79,11 +79,13 @@ pub(super) async fn write(
             outcome::REMOVED => outcomes[*at(&batch.removals, place)?] = Ok(Written::Destroyed(true)),
             outcome::CHANGED => {
                 let place = *at(&batch.changes, place)?;
-                outcomes[place] = Ok(match &writes[place] {
-                    Write::Touch(_) => Written::Touched(true),
-                    Write::Destroy(_) => Written::Destroyed(true),
-                    Write::Update(_) | Write::Create(_) => Written::Updated(Updated::Saved(version)),
-                });
+                outcomes[place] = match &writes[place] {
+                    Write::Touch(_) => Ok(Written::Touched(true)),
+                    Write::Destroy(_) => Ok(Written::Destroyed(true)),
+                    Write::Update(_) | Write::Create(_) => {
+                        version.map(|version| Written::Updated(Updated::Saved(version))).map_err(in_doubt)
+                    }
+                };
             }
             // LIVE, which comes after every CHANGED.
             _ => {
@@ -91,8 +93,10 @@ pub(super) async fn write(
                 if let (Write::Update(update), Ok(Written::Updated(Updated::Gone))) =
                     (&writes[place], &outcomes[place])
                 {
-                    match update.expected {
-                        Some(expected) if expected != version => {
+                    match (update.expected, version) {
+                        // It was not done, as no version is equal to this one.
+                        (_, Err(error)) => outcomes[place] = Err(error),
+                        (Some(expected), Ok(version)) if expected != version => {
                             outcomes[place] = Ok(Written::Updated(Updated::Stale));
                         }
                         _ => unclear.push(place),
@@ -117,13 +121,14 @@ fn undone(write: &Write) -> Written {
     }
 }
 
-/// [`outcome`], place, version.
-fn answer(row: &PgRow) -> Result<(i64, i64, Version)> {
+/// [`outcome`], place, and the version, which alone comes from the table: if it cannot be read, that concerns no other
+/// operation of the batch.
+fn answer(row: &PgRow) -> Result<(i64, i64, Result<Version>)> {
     columns(row, |[outcome, place, version]| {
         Ok((
             convert::bigint("outcome", outcome)?,
             convert::bigint("place", place)?,
-            Version::new(convert::bigint("version", version)?),
+            convert::bigint("version", version).map(Version::new),
         ))
     })
 }
@@ -132,7 +137,7 @@ fn answer(row: &PgRow) -> Result<(i64, i64, Version)> {
 fn at<T>(list: &[T], place: i64) -> Result<&T> {
     let index = usize::try_from(place).ok().and_then(|place| place.checked_sub(1));
     index.and_then(|index| list.get(index)).ok_or_else(|| {
-        session_core::Error::corrupt("the server answered for an operation that it was not asked for")
+        in_doubt(Error::corrupt("the server answered for an operation that it was not asked for"))
     })
 }
 

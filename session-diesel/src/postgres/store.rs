@@ -23,8 +23,10 @@ pub(super) const BACKEND: &str = "postgres";
 /// Sessions in a table of a PostgreSQL database, from version 12 on.
 ///
 /// Each operation is one statement and one round trip, prepared once for each connection. It is atomic by itself, so
-/// that no transaction is ever open between two messages, and dropping a future leaves the operation done wholly or
-/// not at all; its connection is then closed.
+/// that no transaction is open between two messages, and dropping a future leaves the operation done wholly or
+/// not at all; its connection is then closed. The exceptions: with [`pgbouncer`](PostgresBuilder::pgbouncer) there is a
+/// transaction around each statement, without [`limit_subquery`](PostgresBuilder::limit_subquery) a purge is two
+/// statements, and a statement that finds its rows changed meanwhile is sent again.
 ///
 /// The server's and the session's time zones have no influence: times are whole numbers of milliseconds.
 pub struct PostgresStore {
@@ -378,14 +380,21 @@ pub(super) fn listed(format: KeyFormat, row: &PgRow) -> Result<Listed> {
     })
 }
 
+/// The answer to a write that was done cannot be read.
+pub(super) fn in_doubt(error: Error) -> Error {
+    error.with_backend(BACKEND).with_indeterminate(true)
+}
+
 fn version(row: &PgRow) -> Result<Version> {
-    columns(row, |[version]| Ok(Version::new(convert::bigint("version", version)?)))
+    columns(row, |[version]| convert::bigint("version", version).map(Version::new).map_err(in_doubt))
 }
 
 /// A version, and whether it is that of an update that was done.
 fn saved(row: &PgRow) -> Result<(Version, bool)> {
     columns(row, |[version, saved]| {
-        Ok((Version::new(convert::bigint("version", version)?), convert::bigint("saved", saved)? != 0))
+        let saved = convert::bigint("saved", saved)? != 0;
+        let version = convert::bigint("version", version).map(Version::new);
+        Ok((if saved { version.map_err(in_doubt)? } else { version? }, saved))
     })
 }
 
@@ -394,9 +403,10 @@ fn versions(row: &PgRow) -> Result<(Version, Option<Version>)> {
     columns(row, |[before, after]| {
         let after = match after {
             convert::Value::Null => None,
-            after => Some(Version::new(convert::bigint("version", after)?)),
+            after => Some(Version::new(convert::bigint("version", after).map_err(in_doubt)?)),
         };
-        Ok((Version::new(convert::bigint("version", before)?), after))
+        let before = convert::bigint("version", before).map(Version::new);
+        Ok((if after.is_some() { before.map_err(in_doubt)? } else { before? }, after))
     })
 }
 

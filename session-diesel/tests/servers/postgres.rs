@@ -20,7 +20,7 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use libtest_mimic::Trial;
 use session_core::{
     Destroy, DestroyMode, ErrorKind, Filter, Payload, Principal, Rotate, Rotated, Severity, Store, Timestamp,
-    Touch, Update, Updated, Version, Write,
+    Touch, Update, Updated, Version, Write, Written,
 };
 use session_diesel::{PostgresBuilder, PostgresStore, TlsMode};
 use tokio_postgres::NoTls;
@@ -53,6 +53,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         with("a_closed_connection_is_replaced", |url| Box::pin(a_closed_connection_is_replaced(url))),
         with("every_number_comes_back", |url| Box::pin(every_number_comes_back(url))),
         with("numbers_sent_as_text_are_read", |url| Box::pin(numbers_sent_as_text_are_read(url))),
+        with("a_version_that_cannot_be_read_harms_no_other_write_of_its_batch", |url| {
+            Box::pin(a_version_that_cannot_be_read_harms_no_other_write_of_its_batch(url))
+        }),
         with("each_operation_is_one_statement_prepared_once", |url| {
             Box::pin(each_operation_is_one_statement_prepared_once(url))
         }),
@@ -179,6 +182,39 @@ async fn numbers_sent_as_text_are_read(url: String) {
         assert!(error.to_string().contains("`created_at`"), "{error}");
     }
     sql(&url, &format!("DROP TABLE \"{table}_t\" CASCADE")).await;
+}
+
+async fn a_version_that_cannot_be_read_harms_no_other_write_of_its_batch(url: String) {
+    let store = store(&url, "nulls").await;
+    let table = fresh_table("nulls");
+    for id in ["a", "b", "c", "d"] {
+        store.create(&create(id), NOW).await.unwrap();
+    }
+    sql(&url, &format!("ALTER TABLE \"{table}\" ALTER version DROP NOT NULL")).await;
+    let forget = format!("UPDATE \"{table}\" SET version = NULL WHERE key IN ($1, $2)");
+    raw(&url).await.execute(&forget, &[&key("a").as_bytes(), &key("b").as_bytes()]).await.unwrap();
+    let update = |id: &str, expected| {
+        let (payload, principal) = (Payload::from("[]"), None);
+        Update { key: key(id), payload, expires_at: LATER, principal, expected }
+    };
+    let writes = [
+        Write::Update(update("a", None)),
+        Write::Update(update("b", Some(Version::FIRST))),
+        Write::Update(update("c", Some(Version::FIRST))),
+        Write::Destroy(Destroy { key: key("d"), mode: DestroyMode::Soft }),
+    ];
+    let outcomes = store.write_many(&writes, NOW).await.unwrap();
+    let error = outcomes[0].as_ref().unwrap_err();
+    assert!(error.kind() == ErrorKind::Corrupt && error.is_indeterminate(), "it was done: {error:?}");
+    let error = outcomes[1].as_ref().unwrap_err();
+    assert!(error.kind() == ErrorKind::Corrupt && !error.is_indeterminate(), "it was not done: {error:?}");
+    assert!(
+        matches!(outcomes[2], Ok(Written::Updated(Updated::Saved(version))) if version == Version::new(2))
+    );
+    assert!(matches!(outcomes[3], Ok(Written::Destroyed(true))));
+    let error = store.update(&update("a", None), NOW).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Corrupt && error.is_indeterminate(), "it was done: {error:?}");
+    drop_table(&url, "nulls").await;
 }
 
 /// A pool of connections as an application would have it, each in a state of its own.
