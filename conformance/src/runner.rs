@@ -162,10 +162,12 @@ impl Subject {
             Ok(cleaned) => cleaned,
             Err(_) => Err(Stop::Failed("removing the case's tables hangs".to_owned())),
         };
-        match verdict.and(cleaned) {
-            Ok(()) => Outcome::Passed,
-            Err(Stop::NotRun(why)) => Outcome::NotRun(why),
-            Err(Stop::Failed(why)) => Outcome::Failed(format!("{why}\nrepeat with: {}", ctx.repeat())),
+        match (verdict, cleaned) {
+            (Err(Stop::Failed(why)), _) | (_, Err(Stop::Failed(why))) => {
+                Outcome::Failed(format!("{why}\nrepeat with: {}", ctx.repeat()))
+            }
+            (Err(Stop::NotRun(why)), _) | (_, Err(Stop::NotRun(why))) => Outcome::NotRun(why),
+            (Ok(()), Ok(())) => Outcome::Passed,
         }
     }
 }
