@@ -60,23 +60,29 @@ const STEPS: [Step; 9] = [
     Step { name: "test", about: "unit, integration and doc tests", long: true, run: steps::test },
 ];
 
-/// How many checks or tests passed and failed.
+/// How many checks or tests passed and failed, and how many could not be run here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
     passed: usize,
     failed: usize,
+    not_run: usize,
 }
 
 impl Counts {
     fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
+        self.not_run += other.not_run;
     }
 
     /// One check that found these violations.
     fn of_findings(findings: &[String]) -> Self {
         findings.iter().for_each(|finding| terminal::detail(finding));
-        Self { passed: usize::from(findings.is_empty()), failed: usize::from(!findings.is_empty()) }
+        Self {
+            passed: usize::from(findings.is_empty()),
+            failed: usize::from(!findings.is_empty()),
+            not_run: 0,
+        }
     }
 }
 
@@ -99,14 +105,15 @@ pub(crate) fn run(parser: lexopt::Parser) -> Result<ExitCode> {
         let start = Instant::now();
         let counts = (step.run)(&metadata).unwrap_or_else(|error| {
             terminal::detail(&format!("{error:#}"));
-            Counts { passed: 0, failed: 1 }
+            Counts { passed: 0, failed: 1, not_run: 0 }
         });
         let (word, colour) = if counts.failed == 0 { ("ok", Paint::Green) } else { ("FAILED", Paint::Red) };
         terminal::detail(&format!(
-            "{}: {} passed, {} failed in {}",
+            "{}: {} passed, {} failed{} in {}",
             paint(colour, word),
             counts.passed,
             counts.failed,
+            not_run(counts),
             human(start.elapsed())
         ));
         if counts.failed > 0 {
@@ -116,12 +123,22 @@ pub(crate) fn run(parser: lexopt::Parser) -> Result<ExitCode> {
     }
     tally::add(options.tally.as_deref(), total.passed, total.failed)?;
     let took = human(start.elapsed());
-    terminal::say(&format!("\nci: {} passed, {} failed in {took}", total.passed, total.failed));
+    terminal::say(&format!(
+        "\nci: {} passed, {} failed{} in {took}",
+        total.passed,
+        total.failed,
+        not_run(total)
+    ));
     if failed.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
     terminal::say(&format!("repeat with cargo xtask ci {}", failed.join(" ")));
     Ok(ExitCode::FAILURE)
+}
+
+/// Tests of a server that is not given, and of tools that are not here, say why on a line of their own.
+fn not_run(counts: Counts) -> String {
+    if counts.not_run == 0 { String::new() } else { format!(", {} not run", counts.not_run) }
 }
 
 #[derive(Debug, Default)]

@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -102,10 +103,16 @@ fn converse(mut child: Child, input: &str, name: &str, deadline: Duration) -> Re
         // A program that does not read it all says why in its exit code.
         let _ = stdin.write_all(input.as_bytes());
     }
+    let status = wait(&mut child, name, deadline)?;
+    Ok(Ended { status, output: collect(output), errors: collect(errors) })
+}
+
+/// Waits for a program to end, and kills it if it does not.
+pub(crate) fn wait(child: &mut Child, name: &str, deadline: Duration) -> Result<ExitStatus> {
     let end = Instant::now() + deadline;
-    let status = loop {
+    loop {
         if let Some(status) = child.try_wait()? {
-            break status;
+            return Ok(status);
         }
         if Instant::now() > end {
             kill_tree(pid(child.id())?);
@@ -113,8 +120,7 @@ fn converse(mut child: Child, input: &str, name: &str, deadline: Duration) -> Re
             bail!("`{name}` did not end within {} s", deadline.as_secs());
         }
         thread::sleep(POLL / 5);
-    };
-    Ok(Ended { status, output: join(output), errors: join(errors) })
+    }
 }
 
 /// Runs a program that must succeed, and shows its command line.
@@ -132,20 +138,37 @@ pub(crate) fn feed(command: &mut Command, input: &str, deadline: Duration) -> Re
     Ok(ended.output)
 }
 
-type Reader = Option<thread::JoinHandle<String>>;
+/// How long what a program printed may take to arrive once it has ended. Something that it started and left behind may
+/// hold the pipe open for ever.
+const REST: Duration = Duration::from_secs(5);
 
-fn drain<R: Read + Send + 'static>(stream: Option<R>) -> Reader {
+/// What a program prints, as it comes.
+type Printed = Option<mpsc::Receiver<Vec<u8>>>;
+
+fn drain<R: Read + Send + 'static>(stream: Option<R>) -> Printed {
     stream.map(|mut stream| {
+        let (sender, printed) = mpsc::channel();
         thread::spawn(move || {
-            let mut bytes = Vec::new();
-            let _ = stream.read_to_end(&mut bytes);
-            String::from_utf8_lossy(&bytes).into_owned()
-        })
+            let mut chunk = [0; 8192];
+            while let Ok(length) = stream.read(&mut chunk) {
+                if length == 0 || sender.send(chunk[..length].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        printed
     })
 }
 
-fn join(reader: Reader) -> String {
-    reader.and_then(|reader| reader.join().ok()).unwrap_or_default()
+fn collect(printed: Printed) -> String {
+    let end = Instant::now() + REST;
+    let mut bytes = Vec::new();
+    if let Some(printed) = printed {
+        while let Ok(chunk) = printed.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            bytes.extend(chunk);
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The last lines of a text.

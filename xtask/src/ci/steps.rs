@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
@@ -10,6 +13,9 @@ use nix::sys::signal::Signal;
 use super::Counts;
 use crate::workspace::{self, Metadata};
 use crate::{cleanup, conformance, process, terminal};
+
+/// A compiler or a test that takes so long, or prints nothing for so long, hangs.
+const LIMIT: Duration = Duration::from_secs(30 * 60);
 
 pub(super) fn format(_: &Metadata) -> Result<Counts> {
     let colour = if terminal::is_interactive() { "auto" } else { "never" };
@@ -76,9 +82,10 @@ pub(super) fn test(metadata: &Metadata) -> Result<Counts> {
 fn check(command: &mut Command) -> Result<Counts> {
     terminal::command(&process::line(command));
     let (mut child, guard) = cleanup::spawn(command, Signal::SIGTERM)?;
-    let passed = child.wait()?.success();
+    let status = process::wait(&mut child, &process::line(command), LIMIT);
     guard.release();
-    Ok(Counts { passed: usize::from(passed), failed: usize::from(!passed) })
+    let passed = status?.success();
+    Ok(Counts { passed: usize::from(passed), failed: usize::from(!passed), not_run: 0 })
 }
 
 /// A command that runs tests, which are counted. One that fails without a failed test failed once.
@@ -86,28 +93,39 @@ fn counted(command: &mut Command) -> Result<Counts> {
     terminal::command(&process::line(command));
     let (mut child, guard) = cleanup::spawn(command.stdout(Stdio::piped()), Signal::SIGTERM)?;
     let output = child.stdout.take().context("no standard output")?;
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || {
+        BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+    });
     let mut counts = Counts::default();
-    for line in BufReader::new(output).lines() {
-        let line = line?;
-        counts.add(result(&line).unwrap_or_default());
-        terminal::say(&line);
-    }
-    let success = child.wait()?.success();
+    // Until everybody who could print something has ended, or nobody has printed anything for long.
+    let patience = loop {
+        match lines.recv_timeout(LIMIT) {
+            Ok(line) => {
+                counts.add(result(&line).unwrap_or_default());
+                terminal::say(&line);
+            }
+            Err(RecvTimeoutError::Disconnected) => break LIMIT,
+            Err(RecvTimeoutError::Timeout) => break Duration::ZERO,
+        }
+    };
+    let status = process::wait(&mut child, &process::line(command), patience);
     guard.release();
-    if !success && counts.failed == 0 {
+    if !status?.success() && counts.failed == 0 {
         counts.failed = 1;
     }
     Ok(counts)
 }
 
-/// The numbers in `test result: ok. 12 passed; 0 failed; …`.
+/// The numbers of passed, failed and ignored ones in `test result: ok. 12 passed; 0 failed; …`.
 fn result(line: &str) -> Option<Counts> {
     let (_, numbers) = line.strip_prefix("test result: ")?.split_once(". ")?;
     let number = |word: &str| {
         let part = numbers.split("; ").find_map(|part| part.strip_suffix(word))?;
         part.trim().parse().ok()
     };
-    Some(Counts { passed: number(" passed")?, failed: number(" failed")? })
+    let (passed, failed, not_run) = (number(" passed")?, number(" failed")?, number(" ignored")?);
+    Some(Counts { passed, failed, not_run })
 }
 
 #[cfg(test)]
@@ -116,8 +134,8 @@ mod tests {
 
     #[test]
     fn the_harness_result_is_read() {
-        let line = "test result: FAILED. 23 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.13s";
-        assert_eq!(result(line), Some(Counts { passed: 23, failed: 1 }));
+        let line = "test result: FAILED. 23 passed; 1 failed; 4 ignored; 0 measured; 0 filtered out; finished in 0.13s";
+        assert_eq!(result(line), Some(Counts { passed: 23, failed: 1, not_run: 4 }));
         assert_eq!(result("test a ... ok"), None);
     }
 }

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
@@ -12,6 +13,9 @@ use nix::sys::signal::Signal;
 use super::Kind;
 use crate::cleanup::{self, Guard, Leftover};
 use crate::{process, terminal};
+
+/// A mirror that does not answer must not hold up everything.
+const LIMIT: Duration = Duration::from_secs(20 * 60);
 
 /// Packages' scripts ask this program before they start a service.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
@@ -26,7 +30,8 @@ pub(super) fn packages(kind: Kind) -> Option<&'static [&'static str]> {
     }
 }
 
-/// Installs packages, without starting the services in them: only the programs are wanted.
+/// Installs packages. Only the programs are wanted: as root, the services in them are not started, unless the machine has a
+/// policy of its own on that; through sudo they are, as after any installation.
 pub(crate) fn install(packages: &[&str]) -> Result<()> {
     let apt = process::find("apt-get", &[])
         .context("--install works on Debian and Ubuntu, and there is no apt-get here")?;
@@ -51,8 +56,9 @@ fn as_root(program: &Path) -> Result<Command> {
 fn run(command: &mut Command) -> Result<()> {
     terminal::command(&process::line(command));
     let (mut child, guard) = cleanup::spawn(command, Signal::SIGTERM)?;
-    let status = child.wait()?;
+    let status = process::wait(&mut child, &process::line(command), LIMIT);
     guard.release();
+    let status = status?;
     if !status.success() {
         bail!("`{}` failed ({status})", process::line(command));
     }
