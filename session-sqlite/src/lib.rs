@@ -25,7 +25,8 @@
 //! The threads end when the last clone of the store is dropped.
 //!
 //! # Features
-//! `bundled` compiles SQLite into the program. Without it SQLite 3.37 or later of the system is linked.
+//! `bundled` compiles SQLite into the program. Without it the system's SQLite is linked: 3.37 or later by this crate's needs,
+//! and 3.44 or later with rusqlite 0.41, which does not link otherwise (`sqlite3_set_clientdata`). Debian 12 has 3.40.
 
 mod checkpointer;
 mod column;
