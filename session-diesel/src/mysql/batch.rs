@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
 use session_core::{
     Created, Destroy, DestroyMode, Error, Record, Result, SessionKey, Store, Timestamp, Updated, Version,
     Write, Written,
@@ -11,7 +11,7 @@ use session_core::{
 use super::error::DUPLICATE;
 use super::query::{Bind, MysqlRow, columns};
 use super::statements::MAX_ROWS;
-use super::store::{BACKEND, Flavor, MysqlStore, create_row, listed, principal};
+use super::store::{BACKEND, Flavor, MysqlStore, create_row, in_doubt, listed, principal};
 use crate::convert;
 
 /// Pads to a power of two by repeating the last value, which means nothing in a list of keys and beside it.
@@ -56,6 +56,9 @@ pub(super) async fn load(
     Ok(outcomes)
 }
 
+/// The most connections that a batch has at a time.
+const CONNECTIONS: usize = 4;
+
 /// The kinds go over connections of their own, at the same time: the server then commits them together.
 pub(super) async fn write(
     store: &MysqlStore,
@@ -87,19 +90,32 @@ pub(super) async fn write(
             Kind::Remove => Some(destroys(store, &writes, DestroyMode::Hard, now).await),
         };
         match done {
-            Some(Ok(outcomes)) => outcomes,
+            Some(Ok(outcomes)) => Some(outcomes),
             // It may have been done: it is not tried again.
             Some(Err(error)) if error.is_indeterminate() => {
-                writes.iter().map(|_| Err(copy(&error))).collect::<Vec<_>>()
+                Some(writes.iter().map(|_| Err(copy(&error))).collect::<Vec<_>>())
             }
             // Nothing was done, or there is no form for many rows.
-            Some(Err(_)) | None => join_all(writes.iter().map(|write| single(store, write, now))).await,
+            Some(Err(_)) | None => None,
         }
     });
-    for ((_, places), done) in chunks.iter().zip(join_all(tasks).await) {
-        for (&place, outcome) in places.iter().zip(done) {
-            outcomes[place] = Some(outcome);
+    let tasks: Vec<_> = tasks.collect();
+    let done: Vec<_> = stream::iter(tasks).buffered(CONNECTIONS).collect().await;
+    let mut left = Vec::new();
+    for ((_, places), done) in chunks.iter().zip(done) {
+        match done {
+            Some(done) => {
+                for (&place, outcome) in places.iter().zip(done) {
+                    outcomes[place] = Some(outcome);
+                }
+            }
+            None => left.extend_from_slice(places),
         }
+    }
+    let tasks: Vec<_> = left.iter().map(|&place| single(store, &writes[place], now)).collect();
+    let done: Vec<_> = stream::iter(tasks).buffered(CONNECTIONS).collect().await;
+    for (place, outcome) in left.into_iter().zip(done) {
+        outcomes[place] = Some(outcome);
     }
     let lost = || Error::new(session_core::ErrorKind::Backend, "a write of a batch has no outcome");
     Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Err(lost()))).collect())
@@ -196,12 +212,12 @@ async fn updates(store: &MysqlStore, writes: &[&Write], now: Timestamp) -> Resul
     values.push(Bind::Bigint(now.as_millis()));
     values.extend(keys().chain(filled(expected, size)).chain(payloads));
     values.extend(filled(expiries, size).chain(filled(principals, size)));
-    let updated = versions(store, &many.update, &values, true).await?;
+    let mut updated = versions(store, &many.update, &values, true).await?;
     let mut outcomes = Vec::with_capacity(writes.len());
     for write in writes {
         let Write::Update(update) = write else { continue };
-        outcomes.push(match updated.get(&update.key) {
-            Some(version) => Ok(Written::Updated(Updated::Saved(*version))),
+        outcomes.push(match updated.remove(&update.key) {
+            Some(version) => version.map(|version| Written::Updated(Updated::Saved(version))),
             // Rare: it changed nothing, and is tried on its own, which tells stale from gone.
             None => store.update(update, now).await.map(Written::Updated),
         });
@@ -246,23 +262,26 @@ async fn destroys(
     Ok(writes.iter().map(|write| Ok(Written::Destroyed(ended.contains_key(write.key())))).collect())
 }
 
-/// The keys that a statement answers with, and the versions where it gives them.
+/// The keys that a statement answers with, and the versions where it gives them. A version that cannot be read concerns
+/// no other row.
 async fn versions(
     store: &MysqlStore,
     statement: &str,
     values: &[Bind<'_>],
     with_versions: bool,
-) -> Result<HashMap<SessionKey, Version>> {
+) -> Result<HashMap<SessionKey, Result<Version>>> {
     let format = store.format;
-    let read = |row: &MysqlRow| -> Result<(SessionKey, Version)> {
+    let read = |row: &MysqlRow| -> Result<(SessionKey, Result<Version>)> {
         if with_versions {
             return columns(row, |[key, version]| {
-                Ok((convert::key(format, key)?, Version::new(convert::bigint("version", version)?)))
+                let version = convert::bigint("version", version).map(Version::new).map_err(in_doubt);
+                Ok((convert::key(format, key)?, version))
             });
         }
-        columns(row, |[key]| Ok((convert::key(format, key)?, Version::NONE)))
+        columns(row, |[key]| Ok((convert::key(format, key)?, Ok(Version::NONE))))
     };
-    store.connections.write(statement, values, read).await?.into_iter().collect()
+    let rows = store.connections.write(statement, values, read).await?;
+    rows.into_iter().collect::<Result<_>>().map_err(in_doubt)
 }
 
 async fn single(store: &MysqlStore, write: &Write, now: Timestamp) -> Result<Written> {

@@ -4,11 +4,12 @@ use diesel::result::QueryResult;
 use diesel_async::pooled_connection::deadpool::Pool;
 use diesel_async::{AsyncConnectionCore, AsyncMysqlConnection, SimpleAsyncConnection};
 use futures_util::TryStreamExt;
-use session_core::Result;
+use session_core::{Error, ErrorKind, Result};
 
 use super::error;
 use super::query::{Bind, MysqlRow, Statement, columns};
 use super::statements;
+use super::store::in_doubt;
 use crate::checkout::{Checkout, forget_idle};
 use crate::convert;
 use crate::fault::{Connection, Fault};
@@ -58,23 +59,35 @@ impl Connections {
         self.settle(connection, outcome).map_err(Fault::into_error)
     }
 
-    /// Runs a statement once, and if it changed a row reads the version that it left on the connection.
-    pub(super) async fn execute_then_version(
-        &self,
-        sql: &str,
-        values: &[Bind<'_>],
-    ) -> Result<Option<Result<i64>>> {
-        let mut connection = self.checkout().await?;
-        let outcome = async {
-            if execute(&mut connection, sql, values).await? == 0 {
-                return Ok(None);
+    /// Runs a part of a work of several statements, of which the ones before changed so many rows. Once there are any,
+    /// it tries again a few times where the server gave it up, and any other error leaves in doubt what was done in all.
+    pub(super) async fn execute_part(&self, sql: &str, values: &[Bind<'_>], before: u64) -> Result<u64> {
+        let mut tries = 4;
+        loop {
+            tries -= 1;
+            match self.execute(sql, values).await {
+                Err(error) if before > 0 && tries > 0 && error.kind() == ErrorKind::Conflict => {}
+                Err(error) if before > 0 => return Err(in_doubt(error)),
+                outcome => return outcome,
             }
-            let version = |row: &MysqlRow| columns(row, |[version]| convert::bigint("version", version));
-            let versions = rows(&mut connection, statements::LAST_VERSION, &[], version).await?;
-            Ok(versions.into_iter().next())
         }
-        .await;
-        self.settle(connection, outcome).map_err(Fault::into_error)
+    }
+
+    /// Runs a statement once, and if it changed a row reads the version that it left on the connection.
+    pub(super) async fn execute_then_version(&self, sql: &str, values: &[Bind<'_>]) -> Result<Option<i64>> {
+        let mut connection = self.checkout().await?;
+        let changed = execute(&mut connection, sql, values).await;
+        if !matches!(changed, Ok(1..)) {
+            return self.settle(connection, changed).map(|_| None).map_err(Fault::into_error);
+        }
+        let version = |row: &MysqlRow| columns(row, |[version]| convert::bigint("version", version));
+        let versions = rows(&mut connection, statements::LAST_VERSION, &[], version).await;
+        let versions = self.settle(connection, versions).map_err(|fault| in_doubt(fault.into_error()))?;
+        match versions.into_iter().next() {
+            // NULL was left, as the row had it.
+            None | Some(Ok(0)) => Err(in_doubt(Error::corrupt("the column `version` cannot be read"))),
+            Some(version) => version.map(Some).map_err(in_doubt),
+        }
     }
 
     /// Runs a statement again and again in one transaction, until the other counts nothing, and gives the number of

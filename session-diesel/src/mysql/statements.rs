@@ -261,6 +261,8 @@ fn many(t: &str, rows: usize) -> Many {
     let place = format!("FIELD(o.`key`, {keys})");
     // What ELT gives is text: a number in it keeps all its digits, however many earlier ones had.
     let number = format!("CAST(ELT(VALUES(created_at), {keys}) AS SIGNED)");
+    // A version that is NULL, in a table that somebody altered, is equal to none that is expected.
+    let version = "COALESCE(o.version, -9223372036854775807)";
     Many {
         load: format!(
             "SELECT {RECORD}, `key` FROM {t} WHERE `key` IN ({keys}) AND destroyed_at IS NULL \
@@ -272,7 +274,8 @@ fn many(t: &str, rows: usize) -> Many {
             repeat("(?, ?, ?, ?, 1, ?)")
         ),
         update: format!(
-            "{} AND (o.version = CAST(ELT({place}, {keys}) AS SIGNED)) IS NOT FALSE FOR UPDATE \
+            "{} AND ({version} = CAST(ELT({place}, {keys}) AS SIGNED)) IS NOT FALSE \
+             FOR UPDATE \
              ON DUPLICATE KEY UPDATE payload = ELT(VALUES(created_at), {keys}), expires_at = {number}, \
              principal = ELT(VALUES(created_at), {keys}), version = VALUES(version) RETURNING `key`, version",
             select(&place, "o.version + 1")

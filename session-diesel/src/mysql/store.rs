@@ -227,7 +227,7 @@ impl MysqlStore {
     /// The version that a statement leaves behind, if it found a row.
     async fn last_version(&self, statement: &str, values: &[Bind<'_>]) -> Result<Option<Version>> {
         let version = self.connections.execute_then_version(statement, values).await?;
-        Ok(version.transpose()?.map(Version::new))
+        Ok(version.map(Version::new))
     }
 
     async fn count_rows(&self, statement: &str, values: &[Bind<'_>]) -> Result<u64> {
@@ -387,7 +387,7 @@ impl Store for MysqlStore {
             let (size, many) = self.statements.many(keys.len());
             let mut values = vec![now];
             values.extend(batch::filled(keys.iter().map(Bind::key), size));
-            purged += self.connections.execute(&many.purge_keys, &values).await?;
+            purged += self.connections.execute_part(&many.purge_keys, &values, purged).await?;
         }
         Ok(purged)
     }
@@ -509,15 +509,20 @@ pub(super) fn listed(format: KeyFormat, row: &MysqlRow) -> Result<Listed> {
     })
 }
 
+/// The answer to a write that was done cannot be read.
+pub(super) fn in_doubt(error: Error) -> Error {
+    error.with_backend(BACKEND).with_indeterminate(true)
+}
+
 fn version(row: &MysqlRow) -> Result<Version> {
-    columns(row, |[version]| convert::bigint("version", version)).map(Version::new)
+    columns(row, |[version]| convert::bigint("version", version)).map(Version::new).map_err(in_doubt)
 }
 
 /// The version, if this is the row of the new key.
 fn rotated(row: &MysqlRow) -> Result<Option<Version>> {
     columns(row, |[version, destroyed_at]| match destroyed_at {
         convert::Value::Null => {
-            convert::bigint("version", version).map(|version| Some(Version::new(version)))
+            convert::bigint("version", version).map(|version| Some(Version::new(version))).map_err(in_doubt)
         }
         _ => Ok(None),
     })

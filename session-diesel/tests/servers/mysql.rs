@@ -1,5 +1,7 @@
 //! MySQL and MariaDB.
 
+#[path = "mysql_batch.rs"]
+mod batch;
 #[path = "mysql_errors.rs"]
 mod errors;
 #[path = "mysql_login.rs"]
@@ -52,6 +54,15 @@ pub(crate) fn trials() -> Vec<Trial> {
         with("numbers_sent_as_text_are_read", |url| Box::pin(numbers_sent_as_text_are_read(url))),
         with("each_operation_is_one_round_trip_prepared_once", |url| {
             Box::pin(outcomes::each_operation_is_one_round_trip_prepared_once(url))
+        }),
+        with("a_version_that_cannot_be_read_harms_no_other_write_of_its_batch", |url| {
+            Box::pin(batch::a_version_that_cannot_be_read_harms_no_other_write_of_its_batch(url))
+        }),
+        with("a_purge_that_fails_halfway_is_in_doubt", |url| {
+            Box::pin(batch::a_purge_that_fails_halfway_is_in_doubt(url))
+        }),
+        with("a_version_that_does_not_arrive_leaves_doubt", |url| {
+            Box::pin(batch::a_version_that_does_not_arrive_leaves_doubt(url))
         }),
         with("values_of_growing_size_are_never_cut", |url| {
             Box::pin(values_of_growing_size_are_never_cut(url))

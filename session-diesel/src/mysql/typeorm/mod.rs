@@ -258,7 +258,7 @@ impl Store for MysqlTypeormStore {
             let (size, many) = statements.many(ids.len());
             let mut values = vec![now];
             values.extend(filled(ids.iter().map(text), size));
-            purged += self.connections.execute(&many.purge_ids, &values).await?;
+            purged += self.connections.execute_part(&many.purge_ids, &values, purged).await?;
         }
         Ok(purged)
     }
