@@ -1,4 +1,5 @@
-//! The many-key forms: one statement for each kind of operation, and an outcome for each operation.
+//! The many-key forms: one statement for each kind of operation, and an outcome for each operation. Without RETURNING, on
+//! MySQL, there is a short transaction in place of the one statement: see `locked`.
 
 use std::collections::HashMap;
 
@@ -9,6 +10,7 @@ use session_core::{
 };
 
 use super::error::DUPLICATE;
+use super::locked;
 use super::query::{Bind, MysqlRow, columns};
 use super::statements::MAX_ROWS;
 use super::store::{BACKEND, Flavor, MysqlStore, create_row, in_doubt, listed, principal};
@@ -83,7 +85,7 @@ pub(super) async fn write(
         let done = match kind {
             _ if !server.takes(writes.iter().map(|write| write.payload_len()).sum()) => None,
             Kind::Create => creates(store, &writes, now).await,
-            _ if server.flavor == Flavor::Mysql => None,
+            _ if server.flavor == Flavor::Mysql => Some(locked::write(store, &writes, now).await),
             Kind::Update => Some(updates(store, &writes, now).await),
             Kind::Touch => Some(touches(store, &writes, now).await),
             Kind::End => Some(destroys(store, &writes, DestroyMode::Soft, now).await),
@@ -95,7 +97,7 @@ pub(super) async fn write(
             Some(Err(error)) if error.is_indeterminate() => {
                 Some(writes.iter().map(|_| Err(copy(&error))).collect::<Vec<_>>())
             }
-            // Nothing was done, or there is no form for many rows.
+            // Nothing was done.
             Some(Err(_)) | None => None,
         }
     });

@@ -6,6 +6,7 @@ mod connect;
 mod ddl;
 mod diagnose;
 mod error;
+mod locked;
 mod pool;
 mod query;
 mod statements;

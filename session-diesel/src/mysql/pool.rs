@@ -90,6 +90,51 @@ impl Connections {
         }
     }
 
+    /// Locks rows, decides by them on a change, and makes it, in one transaction: nobody sees anything of it before it
+    /// is whole. Only an error of its COMMIT leaves doubt.
+    pub(super) async fn lock_then_change<'v, T: Send, O: Send>(
+        &self,
+        lock: &str,
+        values: &[Bind<'_>],
+        row: impl Fn(&MysqlRow) -> T + Send + Sync,
+        decide: impl FnOnce(Vec<T>) -> (Option<(&'v str, Vec<Bind<'v>>)>, O) + Send,
+    ) -> Result<O> {
+        let mut connection = self.checkout().await?;
+        let outcome = async {
+            connection.batch_execute("BEGIN").await?;
+            let found = rows(&mut connection, lock, values, row).await?;
+            let (change, outcome) = decide(found);
+            let changes = change.is_some();
+            if let Some((sql, values)) = change {
+                execute(&mut connection, sql, &values).await?;
+            }
+            Ok((changes, outcome))
+        }
+        .await;
+        let (changes, outcome) = match outcome {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                let fault = self.fault(error);
+                // Where this is not possible, closing the connection ends the transaction.
+                if fault.connection == Connection::Sound && connection.batch_execute("ROLLBACK").await.is_ok()
+                {
+                    connection.give_back();
+                }
+                return Err(fault.into_error().with_indeterminate(false));
+            }
+        };
+        match connection.batch_execute("COMMIT").await {
+            Ok(()) => {
+                connection.give_back();
+                Ok(outcome)
+            }
+            Err(error) => {
+                drop(connection);
+                Err(self.fault(error).into_error().with_indeterminate(changes))
+            }
+        }
+    }
+
     /// Runs a statement again and again in one transaction, until the other counts nothing, and gives the number of
     /// rows that it changed in all. Nothing of it is seen before the end.
     pub(super) async fn execute_until_none(

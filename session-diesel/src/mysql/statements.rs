@@ -8,7 +8,9 @@
 //! live row, so that the insert always meets a duplicate; a row that is not there is never made. Such a row counts 1
 //! if it is left as it is (with CLIENT_FOUND_ROWS) and 2 if it changes: so 0, 1 and 2 say gone, stale and saved, at
 //! one instant. The new version follows from the expected one. Without an expected one MariaDB returns it; on MySQL
-//! it is all that diesel-async cannot bring along, and takes a second round trip, to `LAST_VERSION`.
+//! it is all that diesel-async cannot bring along, and takes a second round trip, to `LAST_VERSION`. There the many-key
+//! forms, but for creating, are two statements of one transaction: `lock` tells every outcome, and one that ends in
+//! `_locked` makes the change.
 
 use session_core::TableName;
 
@@ -82,6 +84,16 @@ pub(super) struct Many {
     pub(super) purge_keys: String,
     /// For each row: key, payload, expires_at, created_at, principal.
     pub(super) create: String,
+    /// keys, now. Gives key and version, and locks the rows in the order of keys.
+    pub(super) lock: String,
+    /// For locked rows. keys, keys, payloads, expiries, principals.
+    pub(super) update_locked: String,
+    /// For locked rows. keys, expiries, keys.
+    pub(super) touch_locked: String,
+    /// For locked rows. destroyed_at, keys.
+    pub(super) destroy_locked: String,
+    /// For locked rows. keys.
+    pub(super) remove_locked: String,
     /// keys, keys, now, keys, expected versions, payloads, expiries, principals. MariaDB: gives key and version.
     pub(super) update: String,
     /// keys, keys, now, expiries. MariaDB: gives keys.
@@ -255,15 +267,30 @@ fn many(t: &str, rows: usize) -> Many {
         format!(
             "INSERT INTO {t} (`key`, payload, expires_at, created_at, version) \
              SELECT o.`key`, '', 0, {created_at}, {version} FROM {t} AS o FORCE INDEX (PRIMARY) \
-             WHERE o.`key` IN ({keys}) AND o.destroyed_at IS NULL AND o.expires_at > ?"
+             WHERE o.`key` IN ({keys})"
         )
     };
     let place = format!("FIELD(o.`key`, {keys})");
     // What ELT gives is text: a number in it keeps all its digits, however many earlier ones had.
     let number = format!("CAST(ELT(VALUES(created_at), {keys}) AS SIGNED)");
+    let change = format!(
+        "FOR UPDATE ON DUPLICATE KEY UPDATE payload = ELT(VALUES(created_at), {keys}), expires_at = {number}, \
+         principal = ELT(VALUES(created_at), {keys}), version = VALUES(version)"
+    );
+    let o_live = "o.destroyed_at IS NULL AND o.expires_at > ?";
     // A version that is NULL, in a table that somebody altered, is equal to none that is expected.
     let version = "COALESCE(o.version, -9223372036854775807)";
     Many {
+        lock: format!(
+            "SELECT `key`, version FROM {t} FORCE INDEX (PRIMARY) WHERE `key` IN ({keys}) AND {live} \
+             ORDER BY `key` FOR UPDATE"
+        ),
+        update_locked: format!("{} {change}", select(&place, "o.version + 1")),
+        touch_locked: format!(
+            "UPDATE {t} SET expires_at = CAST(ELT(FIELD(`key`, {keys}), {keys}) AS SIGNED) WHERE `key` IN ({keys})"
+        ),
+        destroy_locked: format!("UPDATE {t} SET destroyed_at = ? WHERE `key` IN ({keys})"),
+        remove_locked: format!("DELETE FROM {t} WHERE `key` IN ({keys})"),
         load: format!(
             "SELECT {RECORD}, `key` FROM {t} WHERE `key` IN ({keys}) AND destroyed_at IS NULL \
              AND (expires_at > ?) IS NOT FALSE"
@@ -274,18 +301,16 @@ fn many(t: &str, rows: usize) -> Many {
             repeat("(?, ?, ?, ?, 1, ?)")
         ),
         update: format!(
-            "{} AND ({version} = CAST(ELT({place}, {keys}) AS SIGNED)) IS NOT FALSE \
-             FOR UPDATE \
-             ON DUPLICATE KEY UPDATE payload = ELT(VALUES(created_at), {keys}), expires_at = {number}, \
-             principal = ELT(VALUES(created_at), {keys}), version = VALUES(version) RETURNING `key`, version",
+            "{} AND {o_live} AND ({version} = CAST(ELT({place}, {keys}) AS SIGNED)) IS NOT FALSE \
+             {change} RETURNING `key`, version",
             select(&place, "o.version + 1")
         ),
         touch: format!(
-            "{} FOR UPDATE ON DUPLICATE KEY UPDATE expires_at = {number} RETURNING `key`",
+            "{} AND {o_live} FOR UPDATE ON DUPLICATE KEY UPDATE expires_at = {number} RETURNING `key`",
             select(&place, "0")
         ),
         destroy: format!(
-            "{} FOR UPDATE ON DUPLICATE KEY UPDATE destroyed_at = ? RETURNING `key`",
+            "{} AND {o_live} FOR UPDATE ON DUPLICATE KEY UPDATE destroyed_at = ? RETURNING `key`",
             select("0", "0")
         ),
         remove: format!("DELETE FROM {t} WHERE `key` IN ({keys}) AND {live} RETURNING `key`"),

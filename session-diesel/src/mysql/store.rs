@@ -23,9 +23,10 @@ pub(super) const BACKEND: &str = "mysql";
 
 /// Sessions in a table of a MariaDB database, from 10.6 on, or a MySQL database, from 8.0 on.
 ///
-/// Each operation is one statement and one round trip, prepared once for each connection, but for these two. On
+/// Each operation is one statement and one round trip, prepared once for each connection, but for these. On
 /// MySQL, which has no RETURNING, an update or rotation without an expected version reads the new one in a second
-/// round trip. Ending a principal's sessions with [`DestroyMode::Hard`] is a transaction, to see that none was rotated
+/// round trip, and gathered updates, touches and destroys of one kind are a transaction of four, which locks their rows,
+/// changes those that fit, and commits. Ending a principal's sessions with [`DestroyMode::Hard`] is a transaction, to see that none was rotated
 /// away meanwhile.
 ///
 /// Dropping a future closes its connection and leaves the operation done wholly or not at all. Times are whole numbers

@@ -64,6 +64,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         with("a_version_that_does_not_arrive_leaves_doubt", |url| {
             Box::pin(batch::a_version_that_does_not_arrive_leaves_doubt(url))
         }),
+        with("a_batch_is_in_doubt_from_its_commit_on", |url| {
+            Box::pin(batch::a_batch_is_in_doubt_from_its_commit_on(url))
+        }),
         with("values_of_growing_size_are_never_cut", |url| {
             Box::pin(values_of_growing_size_are_never_cut(url))
         }),

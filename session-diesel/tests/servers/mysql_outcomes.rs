@@ -13,7 +13,7 @@ use futures_util::TryStreamExt;
 use mysql_async::prelude::Queryable;
 use session_core::{
     Created, Destroy, DestroyMode, ErrorKind, Filter, Payload, Principal, Rotate, Rotated, Store, Touch,
-    Update, Updated, Version, Write,
+    Update, Updated, Version, Write, Written,
 };
 use session_diesel::MysqlStore;
 
@@ -216,10 +216,27 @@ async fn single_operations(
 async fn many_at_once(counted: &Counted, store: &MysqlStore, mariadb: bool) {
     let keys: Vec<_> = (0..9).map(|number| key(&number.to_string())).collect();
     counted.trips("load many", 1, store.load_many(&keys, NOW)).await.unwrap();
+    let creates: Vec<Write> = (0..8).map(|number| Write::Create(create(&number.to_string()))).collect();
+    counted.trips("create many", 1, store.write_many(&creates, NOW)).await.unwrap();
+    // One statement, or on MySQL, which has no RETURNING: begin, lock, change, commit. One of the nine is gone.
+    let (trips, others) = if mariadb { (1, 0) } else { (2, 2) };
     let touches: Vec<Write> =
-        keys.into_iter().map(|key| Write::Touch(Touch { key, expires_at: LATER })).collect();
-    let trips = if mariadb { 1 } else { 9 };
-    counted.trips("touch many", trips, store.write_many(&touches, NOW)).await.unwrap();
+        keys.iter().map(|key| Write::Touch(Touch { key: key.clone(), expires_at: LATER })).collect();
+    let touched = counted.trips_with("touch many", trips, others, store.write_many(&touches, NOW)).await;
+    let live = |outcome: &session_core::Result<Written>| matches!(outcome, Ok(Written::Touched(true)));
+    assert_eq!(touched.unwrap().iter().filter(|outcome| live(outcome)).count(), 8);
+    let updates: Vec<Write> = (0..8).map(|number| Write::Update(update(&number.to_string(), None))).collect();
+    let saved = counted.trips_with("update many", trips, others, store.write_many(&updates, NOW)).await;
+    for outcome in saved.unwrap() {
+        let saved = Updated::Saved(Version::new(2));
+        assert!(matches!(outcome, Ok(Written::Updated(updated)) if updated == saved), "{outcome:?}");
+    }
+    for (mode, ids) in [(DestroyMode::Soft, 0..4), (DestroyMode::Hard, 4..8)] {
+        let ends: Vec<Write> =
+            ids.map(|id| Write::Destroy(Destroy { key: keys[id].clone(), mode })).collect();
+        let ended = counted.trips_with("end many", trips, others, store.write_many(&ends, NOW)).await;
+        assert!(ended.unwrap().iter().all(|outcome| matches!(outcome, Ok(Written::Destroyed(true)))));
+    }
 }
 
 async fn sql_in(counted: &Counted, statement: &str) {
