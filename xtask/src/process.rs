@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -136,6 +136,21 @@ pub(crate) fn feed(command: &mut Command, input: &str, deadline: Duration) -> Re
         bail!("`{}` failed ({}):\n{}", line(command), ended.status, ended.last_words());
     }
     Ok(ended.output)
+}
+
+/// Sends the lines of a stream as they come.
+pub(crate) fn forward<R: Read + Send + 'static>(stream: R, sender: mpsc::Sender<String>) {
+    thread::spawn(move || {
+        let mut reader = BufReader::new(stream);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            if sender.send(text).is_err() {
+                return;
+            }
+            line.clear();
+        }
+    });
 }
 
 /// How long what a program printed may take to arrive once it has ended. Something that it started and left behind may

@@ -1,10 +1,8 @@
 //! The steps that cargo does.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -94,9 +92,7 @@ fn counted(command: &mut Command) -> Result<Counts> {
     let (mut child, guard) = cleanup::spawn(command.stdout(Stdio::piped()), Signal::SIGTERM)?;
     let output = child.stdout.take().context("no standard output")?;
     let (sender, lines) = mpsc::channel();
-    thread::spawn(move || {
-        BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
-    });
+    process::forward(output, sender);
     let mut counts = Counts::default();
     // Until everybody who could print something has ended, or nobody has printed anything for long.
     let patience = loop {

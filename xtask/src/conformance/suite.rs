@@ -1,11 +1,9 @@
 //! One run of a backend's test program: told where the server is, watched, and asked what came of it.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -112,8 +110,8 @@ fn watch(backend: Backend, command: &mut Command) -> Result<(ExitStatus, String)
     let (mut child, guard) = cleanup::spawn(command, Signal::SIGKILL)?;
     let pid = process::pid(child.id())?;
     let (sender, lines) = mpsc::channel();
-    forward(child.stdout.take().context("no standard output")?, sender.clone());
-    forward(child.stderr.take().context("no standard error")?, sender);
+    process::forward(child.stdout.take().context("no standard output")?, sender.clone());
+    process::forward(child.stderr.take().context("no standard error")?, sender);
     let mut progress = Progress::new(backend.name());
     let mut last_words: Vec<String> = Vec::new();
     loop {
@@ -140,20 +138,6 @@ fn watch(backend: Backend, command: &mut Command) -> Result<(ExitStatus, String)
     guard.release();
     progress.end();
     Ok((status, process::tail(&last_words.join("\n"), 30)))
-}
-
-fn forward<R: Read + Send + 'static>(stream: R, sender: mpsc::Sender<String>) {
-    thread::spawn(move || {
-        let mut reader = BufReader::new(stream);
-        let mut line = Vec::new();
-        while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
-            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-            if sender.send(text).is_err() {
-                return;
-            }
-            line.clear();
-        }
-    });
 }
 
 /// Whether a line may be shown: it is not about a case of another backend in the same program.
