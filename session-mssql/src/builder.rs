@@ -121,11 +121,11 @@ impl Connecting {
                 return Ok(pool.clone());
             }
         };
-        // The connection that was used last has its statements and tables at hand.
         let connections = self.pool_size.unwrap_or(POOL_SIZE);
         if connections == 0 {
             return Err(invalid("a pool of no connections serves nobody; give it at least one"));
         }
+        // The connection that was used last has its statements and tables at hand.
         let pool = Pool::builder(Manager::new(config)).queue_mode(QueueMode::Lifo).max_size(connections);
         pool.build().map_err(|error| invalid("the pool could not be built").with_source(error.to_string()))
     }

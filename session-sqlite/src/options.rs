@@ -220,7 +220,7 @@ impl SqliteStoreBuilder {
         self
     }
 
-    /// How large the write-ahead log may grow before the writer pauses (some 20 to 60 ms) to begin it anew. Under steady
+    /// How large the write-ahead log may grow before the writer pauses (up to 0.1 s) to begin it anew. Under steady
     /// load it never ends otherwise. The file stays about as large until the store closes; while a reader keeps it from
     /// being begun anew, a long backup for one, it grows further. A larger log means fewer pauses, and that pages which
     /// change again and again are moved less often. Defaults to 128 MiB.

@@ -26,8 +26,8 @@ pub(super) const BACKEND: &str = "mysql";
 /// Each operation is one statement and one round trip, prepared once for each connection, but for these. On
 /// MySQL, which has no RETURNING, an update or rotation without an expected version reads the new one in a second
 /// round trip, and gathered updates, touches and destroys of one kind are a transaction of four, which locks their rows,
-/// changes those that fit, and commits. Ending a principal's sessions with [`DestroyMode::Hard`] is a transaction, to see that none was rotated
-/// away meanwhile.
+/// changes those that fit, and commits. Ending a principal's sessions with [`DestroyMode::Hard`] is a transaction, to
+/// see that none was rotated away meanwhile.
 ///
 /// Dropping a future closes its connection and leaves the operation done wholly or not at all. Times are whole numbers
 /// of milliseconds: no time zone has any influence.
