@@ -280,10 +280,13 @@ impl Ctx {
         if !self.shared.gathered {
             return store;
         }
-        let gathering = match store.gathering() {
-            // A backend that recommends none must be right with it all the same.
-            Gathering::OFF => Gathering { read_lanes: 1, write_lanes: 1, max_batch: 16, max_bytes: 1 << 20 },
-            recommended => recommended,
+        let recommended = store.gathering();
+        // A backend that recommends none must be right with it all the same.
+        let gathering = Gathering {
+            read_lanes: recommended.read_lanes.max(1),
+            write_lanes: recommended.write_lanes.max(1),
+            max_batch: if recommended.max_batch > 1 { recommended.max_batch } else { 16 },
+            max_bytes: if recommended.max_bytes > 0 { recommended.max_bytes } else { 1 << 20 },
         };
         // The default, and where connections are slow to be of use, time for callers that wait for new ones in turn.
         let deadline = Duration::from_secs(5) + 4 * self.shared.backend.cold_start();

@@ -14,10 +14,11 @@
 //! **One thread writes.** It has a connection of its own and takes everything that waits, of whatever kind, into one
 //! transaction: of 64 concurrent callers each pays a fraction of the `fsync` that makes a commit durable. Every
 //! operation has its own outcome and is answered after the commit. A lone write goes at once; there is no timer.
-//! This is the store's gathering, so it asks the handle for none ([`Gathering::OFF`](session_core::Gathering::OFF)).
+//! So the handle need not gather writes, and is asked to gather loads alone.
 //!
 //! **Loads run on the caller**, on one of a few reading connections, in parallel with the writer: a read of cached
-//! pages takes less than a hop to another thread and back. Where reads turn out slow (a cold file), the following
+//! pages takes less than a hop to another thread and back. Of many at once two go on, and the others gather behind them
+//! and are read in one transaction, which costs less than many connections that wait for SQLite's own locks. Where reads turn out slow (a cold file), the following
 //! ones go to threads; see [`Reads`]. Listing and counting always do.
 //!
 //! **One thread moves the write-ahead log into the database**, so that no commit has to.

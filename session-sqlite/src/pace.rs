@@ -28,9 +28,9 @@ impl Pace {
                 .is_ok()
     }
 
-    /// A read on the caller took this long.
-    pub(crate) fn took(&self, time: Duration) {
-        if time > SLOW {
+    /// Reads on the caller took this long, and should take no longer than their [`allowance`].
+    pub(crate) fn took(&self, time: Duration, allowance: Duration) {
+        if time > allowance {
             let detour = (self.last.load(Ordering::Relaxed) * 4).clamp(SHORTEST, LONGEST);
             self.last.store(detour, Ordering::Relaxed);
             self.fast.store(0, Ordering::Relaxed);
@@ -43,8 +43,15 @@ impl Pace {
     }
 }
 
+/// How long so many reads in a row take at most, if none of them is slow.
+pub(crate) fn allowance(reads: usize) -> Duration {
+    SLOW + USUAL * u32::try_from(reads.saturating_sub(1)).unwrap_or(u32::MAX)
+}
+
 /// A read slower than this waited for the disk, or for the processor: cached ones take some 10 µs.
 const SLOW: Duration = Duration::from_micros(500);
+/// Twice what a cached one takes.
+const USUAL: Duration = Duration::from_micros(20);
 const SHORTEST: u32 = 8;
 const LONGEST: u32 = 512;
 const FORGIVEN_AFTER: u32 = 32;
@@ -63,8 +70,17 @@ mod tests {
     #[test]
     fn fast_reads_stay_on_the_caller() {
         let pace = Pace::default();
-        (0..10_000).for_each(|_| pace.took(FAST));
+        (0..10_000).for_each(|_| pace.took(FAST, allowance(1)));
         assert_eq!(detour(&pace), 0);
+    }
+
+    #[test]
+    fn one_slow_read_among_many_is_seen() {
+        let pace = Pace::default();
+        pace.took(32 * FAST, allowance(32));
+        assert_eq!(detour(&pace), 0);
+        pace.took(31 * FAST + COLD, allowance(32));
+        assert_eq!(detour(&pace), 8);
     }
 
     #[test]
@@ -72,7 +88,7 @@ mod tests {
         let pace = Pace::default();
         let detours: Vec<usize> = (0..5)
             .map(|_| {
-                pace.took(COLD);
+                pace.took(COLD, allowance(1));
                 detour(&pace)
             })
             .collect();
@@ -82,10 +98,10 @@ mod tests {
     #[test]
     fn a_slow_read_is_forgiven_after_many_fast_ones() {
         let pace = Pace::default();
-        pace.took(COLD);
+        pace.took(COLD, allowance(1));
         assert_eq!(detour(&pace), 8);
-        (0..100).for_each(|_| pace.took(FAST));
-        pace.took(COLD);
+        (0..100).for_each(|_| pace.took(FAST, allowance(1)));
+        pace.took(COLD, allowance(1));
         assert_eq!(detour(&pace), 8);
     }
 }

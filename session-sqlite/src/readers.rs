@@ -20,9 +20,10 @@ use tokio::sync::oneshot;
 use crate::connection::{Connector, Role};
 use crate::layout::Answer;
 use crate::options::Reads;
-use crate::pace::Pace;
+use crate::pace::{self, Pace};
 use crate::queue::Queue;
-use crate::writer::{receive, spawn};
+use crate::statements::BEGIN_READING;
+use crate::writer::{execute, receive, spawn};
 
 /// The connections for loads on the caller, and the threads for everything else.
 pub(crate) struct Readers {
@@ -65,19 +66,25 @@ impl Readers {
         Ok(readers)
     }
 
-    /// Reads on the caller's thread, at most some microseconds; None where a thread should do it: no connection is
-    /// free, reads are slow, or the read met a lock or an error that a new connection may not meet.
-    pub(crate) fn read_inline<T>(&self, read: impl FnOnce(&Connection) -> Answer<T>) -> Option<Result<T>> {
+    /// Does so many loads on the caller's thread, of some microseconds each; None where a thread should do it: no
+    /// connection is free, reads are slow, or the read met a lock or an error that a new connection may not meet.
+    /// `read` is told after how long it should leave the rest to a thread.
+    pub(crate) fn read_inline<T>(
+        &self,
+        loads: usize,
+        read: impl FnOnce(&Connection, Option<Duration>) -> Answer<T>,
+    ) -> Option<Result<T>> {
         let adaptive = self.reads == Reads::Adaptive;
         if adaptive && self.pace.takes_detour() {
             return None;
         }
         let mut slot = self.free_slot()?;
         let db = slot.take().map_or_else(|| open_inline(&self.connector), Ok).ok()?;
+        let allowance = pace::allowance(loads);
         let began = Instant::now();
-        let answer = read(&db);
+        let answer = read(&db, adaptive.then_some(allowance));
         if adaptive {
-            self.pace.took(began.elapsed());
+            self.pace.took(began.elapsed(), allowance);
         }
         match answer {
             Err(failure) if failure.spoils_connection() => None,
@@ -86,7 +93,9 @@ impl Readers {
                 None
             }
             answer => {
-                *slot = Some(db);
+                if db.is_autocommit() {
+                    *slot = Some(db);
+                }
                 Some(answer.map_err(|failure| failure.into_error(&self.table)))
             }
         }
@@ -159,10 +168,21 @@ fn serve(queue: &Queue<Job>, connector: &Connector) {
             Some(db) => Ok(db),
             None => connector.open(Role::Reader).map(|open| &*db.insert(open)),
         };
-        if !job(answer) {
+        if !job(answer) || !db.as_ref().is_some_and(Connection::is_autocommit) {
             db = None;
         }
     }
+}
+
+/// Reads in one transaction: SQLite takes and leaves its lock for reading once, and looks once for what others wrote.
+pub(crate) fn in_one_snapshot<T>(db: &Connection, read: impl FnOnce() -> Answer<T>) -> Answer<T> {
+    execute(db, BEGIN_READING)?;
+    let answer = read();
+    // Nothing was written, so it ends either way; SQLite may have ended it already, after an error.
+    if !db.is_autocommit() && execute(db, "COMMIT").is_err() {
+        drop(execute(db, "ROLLBACK"));
+    }
+    answer
 }
 
 /// A number that differs between most threads.

@@ -3,6 +3,9 @@
 /// Takes the lock at once: a transaction that began with reading could fail when it comes to writing.
 pub(crate) const BEGIN: &str = "BEGIN IMMEDIATE";
 
+/// Begins to read. The lock for reading comes with the first read.
+pub(crate) const BEGIN_READING: &str = "BEGIN";
+
 /// The names of a table's columns; none if there is no such table.
 pub(crate) const COLUMNS: &str = "SELECT name FROM pragma_table_info(?1)";
 

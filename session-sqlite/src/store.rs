@@ -4,14 +4,14 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use rusqlite::Connection;
 use session_core::{
-    Capabilities, Create, Created, Destroy, DestroyMode, Error, Filter, Finding, KeyFormat, Listed,
-    Operation, Principal, Record, Result, Rotate, Rotated, SessionKey, Store, Timestamp, Touch, Update,
-    Updated, Write, Written,
+    Capabilities, Create, Created, Destroy, DestroyMode, Error, Filter, Finding, Gathering, KeyFormat,
+    Listed, Operation, Principal, Record, Result, Rotate, Rotated, SessionKey, Store, Timestamp, Touch,
+    Update, Updated, Write, Written,
 };
 use tokio::task::coop::consume_budget;
 
@@ -21,7 +21,7 @@ use crate::diagnose;
 use crate::error::{BACKEND, Failure};
 use crate::layout::{Answer, Layout};
 use crate::options::{JournalMode, Place, SqliteStoreBuilder};
-use crate::readers::Readers;
+use crate::readers::{Readers, in_one_snapshot};
 use crate::rules::Rules;
 use crate::writer::{Writer, entry, receive};
 
@@ -155,7 +155,12 @@ impl Store for SqliteStore {
         for _ in 0..LOAD_COST {
             consume_budget().await;
         }
-        if let Some(answer) = self.read_inline(|layout, db| layout.load(db, key, now)) {
+        let inline = self
+            .0
+            .readers
+            .as_ref()
+            .and_then(|readers| readers.read_inline(1, |db, _| self.0.layout.load(db, key, now)));
+        if let Some(answer) = inline {
             return answer.map_err(during(Operation::Load));
         }
         let key = key.clone();
@@ -256,11 +261,27 @@ impl Store for SqliteStore {
     }
 
     async fn load_many(&self, keys: &[SessionKey], now: Timestamp) -> Result<Vec<Result<Option<Record>>>> {
-        let mut outcomes = Vec::with_capacity(keys.len());
-        for key in keys {
-            outcomes.push(self.load(key, now).await);
+        let checked = keys.iter().map(|key| self.0.rules.key(key).map_err(during(Operation::Load)));
+        let mut outcomes: Vec<Result<Option<Record>>> =
+            checked.map(|checked| checked.map(|()| None)).collect();
+        let (places, keys): (Vec<usize>, Vec<SessionKey>) = keys
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| outcomes[*place].is_ok())
+            .map(|(place, key)| (place, key.clone()))
+            .unzip();
+        for (place, found) in places.into_iter().zip(self.load_all(keys, now).await?) {
+            outcomes[place] = found.map_err(during(Operation::Load));
         }
         Ok(outcomes)
+    }
+
+    /// Loads alone are gathered: writes wait for each other at the writing thread anyway, and travel together from there.
+    fn gathering(&self) -> Gathering {
+        match &self.0.readers {
+            Some(_) => Gathering { read_lanes: READ_LANES, max_batch: READ_BATCH, ..Gathering::OFF },
+            None => Gathering::OFF,
+        }
     }
 
     async fn write_many(&self, writes: &[Write], now: Timestamp) -> Result<Vec<Result<Written>>> {
@@ -297,8 +318,27 @@ impl SqliteStore {
         self.0.writer.write(operation, payload, move |db| work(&*layout, db)).await
     }
 
-    fn read_inline<T>(&self, read: impl FnOnce(&dyn Layout, &Connection) -> Answer<T>) -> Option<Result<T>> {
-        self.0.readers.as_ref()?.read_inline(|db| read(&*self.0.layout, db))
+    /// As many on the caller as it may do, the others on a thread.
+    async fn load_all(&self, mut keys: Vec<SessionKey>, now: Timestamp) -> Result<Vec<Found>> {
+        let operation = Operation::Load;
+        let Some(readers) = &self.0.readers else {
+            return self
+                .write(operation, 0, move |layout, db| load_in_turn(layout, db, &keys, now, None))
+                .await;
+        };
+        let inline = readers.read_inline(keys.len(), |db, allowance| {
+            in_one_snapshot(db, || load_in_turn(&*self.0.layout, db, &keys, now, allowance))
+        });
+        let mut found = inline.unwrap_or_else(|| Ok(Vec::new())).map_err(during(operation))?;
+        if found.len() < keys.len() {
+            keys.drain(..found.len());
+            let layout = Arc::clone(&self.0.layout);
+            let rest = readers.read(operation, move |db| {
+                in_one_snapshot(db, || load_in_turn(&*layout, db, &keys, now, None))
+            });
+            found.extend(rest.await?);
+        }
+        Ok(found)
     }
 
     async fn read<T, F>(&self, operation: Operation, read: F) -> Result<T>
@@ -328,6 +368,38 @@ impl fmt::Debug for SqliteStore {
 /// A task may do 128 short things before the runtime gives others a turn. As one of them a load is long: 64 callers that
 /// load without pause waited up to 0.3 s for each other.
 const LOAD_COST: u32 = 32;
+
+/// Two batches of loads are decoded while two others are read; with more, SQLite's own locks are in the way.
+const READ_LANES: usize = 2;
+
+/// So many loads of cached pages take a fifth of a millisecond.
+const READ_BATCH: usize = 32;
+
+/// What became of one of several loads. SQLite's own errors are the whole batch's.
+type Found = Result<Option<Record>>;
+
+/// Loads one key after another, and stops behind the one at which the time allowed has passed.
+fn load_in_turn(
+    layout: &dyn Layout,
+    db: &Connection,
+    keys: &[SessionKey],
+    now: Timestamp,
+    allowed: Option<Duration>,
+) -> Answer<Vec<Found>> {
+    let began = Instant::now();
+    let mut found = Vec::with_capacity(keys.len());
+    for key in keys {
+        found.push(match layout.load(db, key, now) {
+            Err(Failure::Store(error)) => Err(error.with_backend(BACKEND)),
+            Err(failure) => return Err(failure),
+            Ok(record) => Ok(record),
+        });
+        if allowed.is_some_and(|allowed| began.elapsed() > allowed) {
+            break;
+        }
+    }
+    Ok(found)
+}
 
 fn operation(write: &Write) -> Operation {
     match write {

@@ -374,7 +374,7 @@ fn roll_back(db: &Connection, failure: Failure) -> Outcome {
     Outcome::RolledBack(failure)
 }
 
-fn execute(db: &Connection, sql: &str) -> Answer<()> {
+pub(crate) fn execute(db: &Connection, sql: &str) -> Answer<()> {
     db.prepare_cached(sql)?.execute([])?;
     Ok(())
 }

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use session_core::{
     Create, Created, Destroy, DestroyMode, ErrorKind, Filter, KeyFormat, Principal, Rotate, Rotated,
-    SessionId, Severity, Store as _, TableName, Timestamp, Touch, Updated, Version, Write, Written,
+    SessionId, SessionKey, Severity, Store as _, TableName, Timestamp, Touch, Updated, Version, Write,
+    Written,
 };
 use session_sqlite::{JournalMode, Reads, SqliteStore, Synchronous};
 
@@ -74,6 +75,36 @@ async fn a_group_limit_of_one_commits_each_write_alone() {
     let writes: Vec<_> = (0..10).map(|number| Write::Create(create(&format!("s{number}"), "{}"))).collect();
     store.write_many(&writes, NOW).await.unwrap();
     assert_eq!(commits(&folder) - before, 10);
+}
+
+/// Adaptively, the first of these takes longer than a whole batch may on the caller.
+#[tokio::test]
+async fn a_batch_of_loads_that_takes_long_is_answered_wholly() {
+    for reads in [Reads::Adaptive, Reads::Inline, Reads::Threads] {
+        let folder = Folder::new();
+        let store = SqliteStore::builder(folder.database()).reads(reads).open().unwrap();
+        store.create_table().await.unwrap();
+        let payload = |number: usize| format!("\"{}\"", number.to_string().repeat(2 << 20));
+        for number in 0..8 {
+            store.create(&create(&format!("s{number}"), payload(number)), NOW).await.unwrap();
+        }
+        let plain = SessionKey::from_text("of the other format");
+        let mut keys: Vec<SessionKey> = (0..8).map(|number| key(&format!("s{number}"))).collect();
+        keys.extend([key("absent"), plain]);
+        let mut outcomes = store.load_many(&keys, NOW).await.unwrap();
+        assert_eq!(outcomes.pop().unwrap().unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(outcomes.pop().unwrap().unwrap(), None);
+        for (number, outcome) in outcomes.into_iter().enumerate() {
+            assert_eq!(outcome.unwrap().unwrap().payload.as_str(), payload(number));
+        }
+        // No transaction was left open: what is written now is seen.
+        store.destroy(&Destroy { key: key("s0"), mode: DestroyMode::Soft }, NOW).await.unwrap();
+        for _ in 0..64 {
+            let outcomes = store.load_many(&keys[..2], NOW).await.unwrap();
+            let found: Vec<bool> = outcomes.into_iter().map(|outcome| outcome.unwrap().is_some()).collect();
+            assert_eq!(found, [false, true]);
+        }
+    }
 }
 
 #[tokio::test]
