@@ -12,7 +12,7 @@ use session_core::{
 use super::error::DUPLICATE;
 use super::locked;
 use super::query::{Bind, MysqlRow, columns};
-use super::statements::MAX_ROWS;
+use super::statements::{MAX_ROWS, insertable};
 use super::store::{BACKEND, Flavor, MysqlStore, create_row, in_doubt, listed, principal};
 use crate::convert;
 
@@ -167,10 +167,10 @@ impl Kinds {
             .into_iter()
             .flat_map(|(kind, places)| places.chunks(MAX_ROWS).map(move |places| (kind, places)))
             .collect();
-        // An insert of values cannot be padded: it is cut into powers of two, each with a fate of its own.
         let mut creates = self.creates.as_slice();
         while !creates.is_empty() {
-            let (chunk, rest) = creates.split_at(MAX_ROWS.min(1 << creates.len().ilog2()));
+            // Each piece has a fate of its own.
+            let (chunk, rest) = creates.split_at(insertable(creates.len()));
             chunks.push((Kind::Create, chunk));
             creates = rest;
         }
@@ -186,8 +186,7 @@ async fn creates(store: &MysqlStore, writes: &[&Write], now: Timestamp) -> Optio
             values.extend(create_row(create, now));
         }
     }
-    let (_, many) = store.statements.many(writes.len());
-    match store.connections.execute(&many.create, &values).await {
+    match store.connections.execute(store.statements.create_many(writes.len()), &values).await {
         Ok(_) => Some(Ok(writes.iter().map(|_| Ok(Written::Created(Created::Created))).collect())),
         Err(error) if error.code() == Some(DUPLICATE) => None,
         Err(error) => Some(Err(error)),

@@ -17,7 +17,8 @@ use session_core::TableName;
 /// What a read returns, in the order that `convert::record` takes.
 const RECORD: &str = "payload, expires_at, created_at, version, principal";
 
-/// The most rows of one statement. Batches are cut into powers of two, so that a connection prepares few statements.
+/// The most rows of one statement. Batches are filled up to powers of two, and those of creates cut to [`insertable`]
+/// pieces, so that a connection prepares few statements.
 pub(super) const MAX_ROWS: usize = 128;
 
 #[derive(Debug)]
@@ -73,6 +74,8 @@ pub(super) struct Statements {
     pub(super) clear: String,
     /// For 1, 2, 4, … rows.
     many: Vec<Many>,
+    /// For each number of rows that is [`insertable`]. For each row: key, payload, expires_at, created_at, principal.
+    creates: Vec<(usize, String)>,
 }
 
 /// The forms for so many rows.
@@ -82,8 +85,6 @@ pub(super) struct Many {
     pub(super) load: String,
     /// now, keys.
     pub(super) purge_keys: String,
-    /// For each row: key, payload, expires_at, created_at, principal.
-    pub(super) create: String,
     /// keys, now. Gives key and version, and locks the rows in the order of keys.
     pub(super) lock: String,
     /// For locked rows. keys, keys, payloads, expiries, principals.
@@ -196,7 +197,17 @@ impl Statements {
             ),
             clear: format!("DELETE FROM {t}"),
             many: sizes().map(|rows| many(&t, rows)).collect(),
+            creates: (1..=MAX_ROWS)
+                .filter(|&rows| insertable(rows) == rows)
+                .map(|rows| (rows, create_many(&t, rows)))
+                .collect(),
         }
+    }
+
+    /// Creates so many rows, a number that is [`insertable`].
+    pub(super) fn create_many(&self, rows: usize) -> &str {
+        let found = self.creates.iter().find(|(size, _)| *size == rows);
+        found.map_or(&self.create, |(_, statement)| statement)
     }
 
     /// The forms for the least power of two that takes so many rows, and that power.
@@ -205,6 +216,21 @@ impl Statements {
         let index = sizes().position(|candidate| candidate == size).unwrap_or(0);
         (size, &self.many[index])
     }
+}
+
+/// The first piece of an insert of so many rows: the largest number of three significant bits (…, 28, 32, 40, 48, 56,
+/// 64, …). Values cannot be filled up, and each piece is a commit of its own: most batches are one piece or two.
+pub(super) fn insertable(rows: usize) -> usize {
+    let rows = rows.clamp(1, MAX_ROWS);
+    let insignificant = rows.ilog2().saturating_sub(2);
+    rows >> insignificant << insignificant
+}
+
+fn create_many(t: &str, rows: usize) -> String {
+    format!(
+        "INSERT INTO {t} (`key`, payload, expires_at, created_at, version, principal) VALUES {}",
+        vec!["(?, ?, ?, ?, 1, ?)"; rows].join(", ")
+    )
 }
 
 fn sizes() -> impl Iterator<Item = usize> {
@@ -296,10 +322,6 @@ fn many(t: &str, rows: usize) -> Many {
              AND (expires_at > ?) IS NOT FALSE"
         ),
         purge_keys: format!("DELETE FROM {t} WHERE expires_at <= ? AND `key` IN ({keys})"),
-        create: format!(
-            "INSERT INTO {t} (`key`, payload, expires_at, created_at, version, principal) VALUES {}",
-            repeat("(?, ?, ?, ?, 1, ?)")
-        ),
         update: format!(
             "{} AND {o_live} AND ({version} = CAST(ELT({place}, {keys}) AS SIGNED)) IS NOT FALSE \
              {change} RETURNING `key`, version",
@@ -356,3 +378,27 @@ pub(super) const INDEXES: &str = "\
     SELECT INDEX_NAME, GROUP_CONCAT(COLUMN_NAME ORDER BY SEQ_IN_INDEX SEPARATOR ',') \
     FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = COALESCE(?, DATABASE()) AND TABLE_NAME = ? \
     GROUP BY INDEX_NAME";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_insert_is_cut_into_few_pieces_of_few_sizes() {
+        let statements = Statements::new(&TableName::new("sessions").unwrap());
+        assert_eq!(statements.creates.len(), 24);
+        for rows in 1..=MAX_ROWS {
+            let mut pieces = Vec::new();
+            let mut left = rows;
+            while left > 0 {
+                let piece = insertable(left);
+                assert_eq!(statements.create_many(piece).matches("(?, ?, ?, ?, 1, ?)").count(), piece);
+                pieces.push(piece);
+                left -= piece;
+            }
+            assert_eq!(pieces.iter().sum::<usize>(), rows);
+            assert!(pieces.len() <= 3, "{rows} rows: {pieces:?}");
+        }
+        assert_eq!(insertable(1000), MAX_ROWS);
+    }
+}
