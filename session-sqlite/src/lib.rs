@@ -17,9 +17,9 @@
 //! So the handle need not gather writes, and is asked to gather loads alone.
 //!
 //! **Loads run on the caller**, on one of a few reading connections, in parallel with the writer: a read of cached
-//! pages takes less than a hop to another thread and back. Of many at once two go on, and the others gather behind them
-//! and are read in one transaction, which costs less than many connections that wait for SQLite's own locks. Where reads turn out slow (a cold file), the following
-//! ones go to threads; see [`Reads`]. Listing and counting always do.
+//! pages takes less than a hop to another thread and back. What finds all of them busy gathers, and is read in one
+//! transaction. Where reads turn out slow (a cold file), the following ones go to threads; see [`Reads`]. Listing and
+//! counting always do.
 //!
 //! **One thread moves the write-ahead log into the database**, so that no commit has to.
 //!

@@ -193,8 +193,8 @@ impl SqliteStoreBuilder {
     }
 
     /// How many loads can run at once on their callers, each on a connection of its own, and how many reading
-    /// threads there are, each with one too. Defaults to the number of processors, at most 8. In memory there is one
-    /// connection.
+    /// threads there are, each with one too. The handle gathers what comes beyond that. Defaults to the number of
+    /// processors, at most 8. In memory there is one connection.
     pub fn readers(mut self, readers: NonZeroUsize) -> SqliteStoreBuilder {
         self.readers = readers;
         self

@@ -66,6 +66,11 @@ impl Readers {
         Ok(readers)
     }
 
+    /// How many can read at once.
+    pub(crate) fn count(&self) -> usize {
+        self.threads.len()
+    }
+
     /// Does so many loads on the caller's thread, of some microseconds each; None where a thread should do it: no
     /// connection is free, reads are slow, or the read met a lock or an error that a new connection may not meet.
     /// `read` is told after how long it should leave the rest to a thread.

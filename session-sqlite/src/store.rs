@@ -261,17 +261,24 @@ impl Store for SqliteStore {
     }
 
     async fn load_many(&self, keys: &[SessionKey], now: Timestamp) -> Result<Vec<Result<Option<Record>>>> {
-        let checked = keys.iter().map(|key| self.0.rules.key(key).map_err(during(Operation::Load)));
-        let mut outcomes: Vec<Result<Option<Record>>> =
-            checked.map(|checked| checked.map(|()| None)).collect();
-        let (places, keys): (Vec<usize>, Vec<SessionKey>) = keys
-            .iter()
-            .enumerate()
-            .filter(|(place, _)| outcomes[*place].is_ok())
-            .map(|(place, key)| (place, key.clone()))
-            .unzip();
-        for (place, found) in places.into_iter().zip(self.load_all(keys, now).await?) {
-            outcomes[place] = found.map_err(during(Operation::Load));
+        let rules = self.0.rules;
+        let Some(readers) = &self.0.readers else {
+            let keys = keys.to_vec();
+            let read =
+                move |layout: &dyn Layout, db: &Connection| load_in_turn(rules, layout, db, &keys, now, None);
+            return self.write(Operation::Load, 0, read).await;
+        };
+        // As many on the caller as it may do, the others on a thread.
+        let inline = readers.read_inline(keys.len(), |db, allowance| {
+            in_one_snapshot(db, || load_in_turn(rules, &*self.0.layout, db, keys, now, allowance))
+        });
+        let mut outcomes = inline.unwrap_or_else(|| Ok(Vec::new())).map_err(during(Operation::Load))?;
+        if outcomes.len() < keys.len() {
+            let (layout, rest) = (Arc::clone(&self.0.layout), keys[outcomes.len()..].to_vec());
+            let read = move |db: &Connection| {
+                in_one_snapshot(db, || load_in_turn(rules, &*layout, db, &rest, now, None))
+            };
+            outcomes.extend(readers.read(Operation::Load, read).await?);
         }
         Ok(outcomes)
     }
@@ -279,7 +286,9 @@ impl Store for SqliteStore {
     /// Loads alone are gathered: writes wait for each other at the writing thread anyway, and travel together from there.
     fn gathering(&self) -> Gathering {
         match &self.0.readers {
-            Some(_) => Gathering { read_lanes: READ_LANES, max_batch: READ_BATCH, ..Gathering::OFF },
+            Some(readers) => {
+                Gathering { read_lanes: readers.count(), max_batch: READ_BATCH, ..Gathering::OFF }
+            }
             None => Gathering::OFF,
         }
     }
@@ -318,29 +327,6 @@ impl SqliteStore {
         self.0.writer.write(operation, payload, move |db| work(&*layout, db)).await
     }
 
-    /// As many on the caller as it may do, the others on a thread.
-    async fn load_all(&self, mut keys: Vec<SessionKey>, now: Timestamp) -> Result<Vec<Found>> {
-        let operation = Operation::Load;
-        let Some(readers) = &self.0.readers else {
-            return self
-                .write(operation, 0, move |layout, db| load_in_turn(layout, db, &keys, now, None))
-                .await;
-        };
-        let inline = readers.read_inline(keys.len(), |db, allowance| {
-            in_one_snapshot(db, || load_in_turn(&*self.0.layout, db, &keys, now, allowance))
-        });
-        let mut found = inline.unwrap_or_else(|| Ok(Vec::new())).map_err(during(operation))?;
-        if found.len() < keys.len() {
-            keys.drain(..found.len());
-            let layout = Arc::clone(&self.0.layout);
-            let rest = readers.read(operation, move |db| {
-                in_one_snapshot(db, || load_in_turn(&*layout, db, &keys, now, None))
-            });
-            found.extend(rest.await?);
-        }
-        Ok(found)
-    }
-
     async fn read<T, F>(&self, operation: Operation, read: F) -> Result<T>
     where
         T: Send + 'static,
@@ -369,36 +355,33 @@ impl fmt::Debug for SqliteStore {
 /// load without pause waited up to 0.3 s for each other.
 const LOAD_COST: u32 = 32;
 
-/// Two batches of loads are decoded while two others are read; with more, SQLite's own locks are in the way.
-const READ_LANES: usize = 2;
-
 /// So many loads of cached pages take a fifth of a millisecond.
 const READ_BATCH: usize = 32;
 
-/// What became of one of several loads. SQLite's own errors are the whole batch's.
-type Found = Result<Option<Record>>;
-
-/// Loads one key after another, and stops behind the one at which the time allowed has passed.
+/// Loads one key after another, and stops behind the one at which the time allowed has passed. SQLite's own errors are
+/// the whole batch's.
 fn load_in_turn(
+    rules: Rules,
     layout: &dyn Layout,
     db: &Connection,
     keys: &[SessionKey],
     now: Timestamp,
     allowed: Option<Duration>,
-) -> Answer<Vec<Found>> {
+) -> Answer<Vec<Result<Option<Record>>>> {
     let began = Instant::now();
-    let mut found = Vec::with_capacity(keys.len());
+    let mut outcomes = Vec::with_capacity(keys.len());
     for key in keys {
-        found.push(match layout.load(db, key, now) {
-            Err(Failure::Store(error)) => Err(error.with_backend(BACKEND)),
-            Err(failure) => return Err(failure),
+        let loaded = rules.key(key).map_err(Failure::from).and_then(|()| layout.load(db, key, now));
+        outcomes.push(match loaded {
             Ok(record) => Ok(record),
+            Err(Failure::Store(error)) => Err(during(Operation::Load)(error.with_backend(BACKEND))),
+            Err(failure) => return Err(failure),
         });
         if allowed.is_some_and(|allowed| began.elapsed() > allowed) {
             break;
         }
     }
-    Ok(found)
+    Ok(outcomes)
 }
 
 fn operation(write: &Write) -> Operation {

@@ -122,10 +122,7 @@ impl Statements {
         // A row of which the expiry is NULL is found, and reported as corrupt.
         let readable = "destroyed_at IS NULL AND (expires_at > ?) IS NOT FALSE";
         Statements {
-            create: format!(
-                "INSERT INTO {t} (`key`, payload, expires_at, created_at, version, principal) \
-                 VALUES (?, ?, ?, ?, 1, ?)"
-            ),
+            create: create_many(&t, 1),
             load: format!("SELECT {RECORD} FROM {t} WHERE `key` = ? AND {readable}"),
             update_expected: meet(
                 &t,
