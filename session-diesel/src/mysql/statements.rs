@@ -3,6 +3,10 @@
 //! Each is one round trip, and atomic by itself. READ COMMITTED locks no gaps, so that different sessions do not
 //! wait for each other. `destroyed_at IS NULL AND expires_at > now` is what makes a session live.
 //!
+//! What changes a row by its key must find it by its key. In a small table the servers prefer the index on `expires_at`,
+//! and a live session whose expiry others move, on and back, can pass behind such a scan: its end would say that it
+//! is not live, and do nothing. So there it says `expires_at + 0`, which no index serves.
+//!
 //! MySQL has no RETURNING, and MariaDB has it on INSERT and DELETE alone. Where an outcome is more than whether a row
 //! was found, an update is written as `INSERT … SELECT … FOR UPDATE ON DUPLICATE KEY UPDATE`: the select locks the
 //! live row, so that the insert always meets a duplicate; a row that is not there is never made. Such a row counts 1
@@ -20,6 +24,9 @@ const RECORD: &str = "payload, expires_at, created_at, version, principal";
 /// The most rows of one statement. Batches are filled up to powers of two, and those of creates cut to [`insertable`]
 /// pieces, so that a connection prepares few statements.
 pub(super) const MAX_ROWS: usize = 128;
+
+/// Of a row that is found by its key.
+const LIVE_BY_KEY: &str = "destroyed_at IS NULL AND expires_at + 0 > ?";
 
 #[derive(Debug)]
 pub(super) struct Statements {
@@ -134,7 +141,7 @@ impl Statements {
             ),
             update_any: format!(
                 "UPDATE {t} SET payload = ?, expires_at = ?, principal = ?, version = LAST_INSERT_ID(version + 1) \
-                 WHERE `key` = ? AND {live}"
+                 WHERE `key` = ? AND {LIVE_BY_KEY}"
             ),
             update_any_returning: meet(
                 &t,
@@ -142,9 +149,9 @@ impl Statements {
                     "payload = ?, expires_at = ?, principal = ?, version = {t}.version + 1 RETURNING version"
                 ),
             ),
-            touch: format!("UPDATE {t} SET expires_at = ? WHERE `key` = ? AND {live}"),
-            destroy: format!("UPDATE {t} SET destroyed_at = ? WHERE `key` = ? AND {live}"),
-            remove: format!("DELETE FROM {t} WHERE `key` = ? AND {live}"),
+            touch: format!("UPDATE {t} SET expires_at = ? WHERE `key` = ? AND {LIVE_BY_KEY}"),
+            destroy: format!("UPDATE {t} SET destroyed_at = ? WHERE `key` = ? AND {LIVE_BY_KEY}"),
+            remove: format!("DELETE FROM {t} WHERE `key` = ? AND {LIVE_BY_KEY}"),
             rotate_expected: rotate(&t, "o.version = ?"),
             rotate_any_returning: format!("{} RETURNING version, destroyed_at", rotate(&t, "TRUE")),
             rotate_any: rotate(&t, "TRUE"),
@@ -159,7 +166,7 @@ impl Statements {
             ),
             rotate_removing_any: format!(
                 "UPDATE {t} SET `key` = ?, payload = COALESCE(?, payload), expires_at = ?, principal = ?, \
-                 version = LAST_INSERT_ID(version + 1) WHERE `key` = ? AND {live}"
+                 version = LAST_INSERT_ID(version + 1) WHERE `key` = ? AND {LIVE_BY_KEY}"
             ),
             rotate_removing_any_returning: meet(
                 &t,
@@ -318,7 +325,7 @@ fn many(t: &str, rows: usize) -> Many {
             "SELECT {RECORD}, `key` FROM {t} WHERE `key` IN ({keys}) AND destroyed_at IS NULL \
              AND (expires_at > ?) IS NOT FALSE"
         ),
-        purge_keys: format!("DELETE FROM {t} WHERE expires_at <= ? AND `key` IN ({keys})"),
+        purge_keys: format!("DELETE FROM {t} WHERE expires_at + 0 <= ? AND `key` IN ({keys})"),
         update: format!(
             "{} AND {o_live} AND ({version} = CAST(ELT({place}, {keys}) AS SIGNED)) IS NOT FALSE \
              {change} RETURNING `key`, version",
@@ -332,7 +339,7 @@ fn many(t: &str, rows: usize) -> Many {
             "{} AND {o_live} FOR UPDATE ON DUPLICATE KEY UPDATE destroyed_at = ? RETURNING `key`",
             select("0", "0")
         ),
-        remove: format!("DELETE FROM {t} WHERE `key` IN ({keys}) AND {live} RETURNING `key`"),
+        remove: format!("DELETE FROM {t} WHERE `key` IN ({keys}) AND {LIVE_BY_KEY} RETURNING `key`"),
     }
 }
 
@@ -379,6 +386,20 @@ pub(super) const INDEXES: &str = "\
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_index_but_the_key_finds_the_row_of_a_change() {
+        let statements = Statements::new(&TableName::new("sessions").unwrap());
+        let Statements { update_any, touch, destroy, remove, rotate_removing_any, many, .. } = &statements;
+        let singles = [update_any, touch, destroy, remove, rotate_removing_any].into_iter();
+        for statement in singles.chain(many.iter().flat_map(|many| [&many.remove, &many.purge_keys])) {
+            assert!(statement.contains("expires_at + 0 "), "{statement}");
+            assert!(
+                !statement.contains("expires_at >") && !statement.contains("expires_at <"),
+                "{statement}"
+            );
+        }
+    }
 
     #[test]
     fn an_insert_is_cut_into_few_pieces_of_few_sizes() {

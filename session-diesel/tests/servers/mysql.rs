@@ -70,6 +70,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         with("values_of_growing_size_are_never_cut", |url| {
             Box::pin(values_of_growing_size_are_never_cut(url))
         }),
+        with("a_row_is_changed_by_its_key_alone", |url| {
+            Box::pin(outcomes::a_row_is_changed_by_its_key_alone(url))
+        }),
         with("loads_and_throttled_touches_write_nothing", |url| {
             Box::pin(outcomes::loads_and_throttled_touches_write_nothing(url))
         }),

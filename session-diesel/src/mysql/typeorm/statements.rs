@@ -75,10 +75,11 @@ impl Statements {
             ("" | "utf8mb4", _) => "?".to_owned(),
             (charset, collation) => format!("{} COLLATE {collation}", converted(charset)),
         };
+        // Found by its id alone, as in the native layout: no index serves the sum.
         let live_of = |of: &str| {
             format!(
                 "{of}{id} = {value} AND CAST(CONVERT({of}{id} USING utf8mb4) AS BINARY) = CAST(? AS BINARY) \
-                 AND {of}{expires} > ?{}",
+                 AND {of}{expires} + 0 > ?{}",
                 not_destroyed(of)
             )
         };
@@ -91,7 +92,7 @@ impl Statements {
             let ids = vec![value.as_str(); ids].join(", ");
             Many {
                 load: format!("SELECT {json}, {expires}, {id} FROM {t} WHERE {id} IN ({ids}) AND {readable}"),
-                purge_ids: format!("DELETE FROM {t} WHERE {expires} <= ? AND {id} IN ({ids})"),
+                purge_ids: format!("DELETE FROM {t} WHERE {expires} + 0 <= ? AND {id} IN ({ids})"),
             }
         };
         Statements {
@@ -211,6 +212,9 @@ mod tests {
         let compared = "`id` = CONVERT(CONVERT(CAST(? AS BINARY) USING utf8mb4) USING latin1) COLLATE latin1_swedish_ci AND CAST";
         for statement in [&latin.load, &latin.update, &latin.touch, &latin.remove, &latin.rotate_removing] {
             assert!(statement.contains(compared), "{statement}");
+        }
+        for statement in [&latin.update, &latin.touch, &latin.bury, &latin.remove, &latin.rotate_removing] {
+            assert!(statement.contains("`expiredAt` + 0 > ?"), "{statement}");
         }
     }
 }
