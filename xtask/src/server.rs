@@ -76,6 +76,8 @@ pub(crate) struct Sources {
     pub(crate) install: bool,
     /// Whether it must be a server that is started here, as what is done there would harm tables of somebody else.
     pub(crate) fresh: bool,
+    /// Whether a server that is started here is to show nothing that its death may take back.
+    pub(crate) durable: bool,
 }
 
 /// A server that accepts connections. It is stopped, and its data removed, when this is dropped.
@@ -112,11 +114,8 @@ pub(crate) enum Opened {
 /// Those of a source that is there and does not work. That there is none is no error.
 pub(crate) fn open(kind: Kind, sources: &Sources) -> Result<Opened> {
     let mut missing = Vec::new();
-    let sources: [&dyn Fn() -> Result<Found>; 3] = [
-        &|| given(kind, sources),
-        &|| container::open(kind, sources.images.get(&kind).map(String::as_str)),
-        &|| local(kind, sources),
-    ];
+    let sources: [&dyn Fn() -> Result<Found>; 3] =
+        [&|| given(kind, sources), &|| container::open(kind, sources), &|| local(kind, sources)];
     for source in sources {
         match source()? {
             Ok(server) => {
@@ -197,10 +196,13 @@ fn address(kind: Kind, url: &str) -> Option<String> {
 fn local(kind: Kind, sources: &Sources) -> Result<Found> {
     // The server's own character set is latin1, which a suite of ours is to get along with. A table that TypeORM makes
     // is in it, too, unless the database has another one, as those of distributions do.
-    let mariadb: &[&str] = if sources.fresh { &["--character-set-server=utf8mb4"] } else { &[] };
+    let mut mariadb = if sources.fresh { vec!["--character-set-server=utf8mb4"] } else { Vec::new() };
+    if sources.durable {
+        mariadb.extend(mysql::DURABLE);
+    }
     let mut start = match kind {
         Kind::Postgres => postgres::open()?,
-        Kind::Mariadb => mysql::open_mariadb(mariadb)?,
+        Kind::Mariadb => mysql::open_mariadb(&mariadb)?,
         Kind::Mysql => mysql::open_mysql()?,
         Kind::Mssql => mssql::open(sources.babelfish.as_deref())?,
     };
@@ -211,7 +213,7 @@ fn local(kind: Kind, sources: &Sources) -> Result<Found> {
                 install(packages)?;
                 match kind {
                     Kind::Postgres => postgres::open()?,
-                    Kind::Mariadb => mysql::open_mariadb(mariadb)?,
+                    Kind::Mariadb => mysql::open_mariadb(&mariadb)?,
                     Kind::Mysql | Kind::Mssql => start,
                 }
             }

@@ -72,7 +72,7 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Option<Options>> {
         backends: BACKENDS.to_vec(),
         named: BTreeSet::new(),
         required: BTreeSet::new(),
-        sources: Sources::default(),
+        sources: Sources { durable: true, ..Sources::default() },
         seed: random_seed(),
         cases: None,
         faults: None,

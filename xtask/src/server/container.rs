@@ -8,7 +8,7 @@ use anyhow::{Result, anyhow, bail};
 
 use super::mssql::Login;
 use super::ready::{self, Probe};
-use super::{Controlled, Found, Kind, READY, Server, free_port, mssql, mysql, password, postgres};
+use super::{Controlled, Found, Kind, READY, Server, Sources, free_port, mssql, mysql, password, postgres};
 use crate::cleanup::{self, Guard, Leftover};
 use crate::{process, terminal};
 
@@ -66,13 +66,17 @@ fn mysql_arguments() -> Vec<String> {
 }
 
 /// An engine that does not do as it should is a reason to look further, unless the user asked for an image.
-pub(super) fn open(kind: Kind, other_image: Option<&str>) -> Result<Found> {
+pub(super) fn open(kind: Kind, sources: &Sources) -> Result<Found> {
+    let other_image = sources.images.get(&kind).map(String::as_str);
     let (engine, version) = match engine() {
         Ok(engine) => engine,
         Err(why) if other_image.is_none() => return Ok(Err(why)),
         Err(why) => bail!("--image was given, but {why}"),
     };
-    let image = image(kind);
+    let mut image = image(kind);
+    if kind == Kind::Mariadb && sources.durable {
+        image.arguments.extend(mysql::DURABLE.map(str::to_owned));
+    }
     let name = other_image.unwrap_or(image.name);
     if let Err(error) = fetch(&engine, name) {
         return match other_image {
