@@ -61,11 +61,13 @@ const STEPS: [Step; 9] = [
 ];
 
 /// How many checks or tests passed and failed, and how many could not be run here.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Counts {
     passed: usize,
     failed: usize,
     not_run: usize,
+    /// What is to be known about those that failed.
+    failures: Vec<String>,
 }
 
 impl Counts {
@@ -73,16 +75,23 @@ impl Counts {
         self.passed += other.passed;
         self.failed += other.failed;
         self.not_run += other.not_run;
+        self.failures.extend(other.failures);
+    }
+
+    /// One check that passed.
+    fn passed() -> Self {
+        Self { passed: 1, ..Self::default() }
+    }
+
+    /// One check that failed.
+    fn failed(why: String) -> Self {
+        Self { failed: 1, failures: vec![why], ..Self::default() }
     }
 
     /// One check that found these violations.
     fn of_findings(findings: &[String]) -> Self {
         findings.iter().for_each(|finding| terminal::detail(finding));
-        Self {
-            passed: usize::from(findings.is_empty()),
-            failed: usize::from(!findings.is_empty()),
-            not_run: 0,
-        }
+        if findings.is_empty() { Self::passed() } else { Self::failed(findings.join("\n")) }
     }
 }
 
@@ -105,7 +114,7 @@ pub(crate) fn run(parser: lexopt::Parser) -> Result<ExitCode> {
         let start = Instant::now();
         let counts = (step.run)(&metadata).unwrap_or_else(|error| {
             terminal::detail(&format!("{error:#}"));
-            Counts { passed: 0, failed: 1, not_run: 0 }
+            Counts::failed(format!("{error:#}"))
         });
         let (word, colour) = if counts.failed == 0 { ("ok", Paint::Green) } else { ("FAILED", Paint::Red) };
         terminal::detail(&format!(
@@ -113,7 +122,7 @@ pub(crate) fn run(parser: lexopt::Parser) -> Result<ExitCode> {
             paint(colour, word),
             counts.passed,
             counts.failed,
-            not_run(counts),
+            not_run(&counts),
             human(start.elapsed())
         ));
         if counts.failed > 0 {
@@ -121,13 +130,17 @@ pub(crate) fn run(parser: lexopt::Parser) -> Result<ExitCode> {
         }
         total.add(counts);
     }
-    tally::add(options.tally.as_deref(), total.passed, total.failed)?;
+    tally::add(options.tally.as_deref(), total.passed, total.failed, &total.failures)?;
     let took = human(start.elapsed());
+    for failure in &total.failures {
+        terminal::step("\nfailed");
+        failure.lines().for_each(terminal::detail);
+    }
     terminal::say(&format!(
         "\nci: {} passed, {} failed{} in {took}",
         total.passed,
         total.failed,
-        not_run(total)
+        not_run(&total)
     ));
     if failed.is_empty() {
         return Ok(ExitCode::SUCCESS);
@@ -137,7 +150,7 @@ pub(crate) fn run(parser: lexopt::Parser) -> Result<ExitCode> {
 }
 
 /// Tests of a server that is not given, and of tools that are not here, say why on a line of their own.
-fn not_run(counts: Counts) -> String {
+fn not_run(counts: &Counts) -> String {
     if counts.not_run == 0 { String::new() } else { format!(", {} not run", counts.not_run) }
 }
 
@@ -196,6 +209,6 @@ fn help() {
         ));
     }
     terminal::say(
-        "\nOptions\n  --quick        leave out the long steps\n  --tally FILE   append a line: how many passed, how many failed\n  -h, --help     this text",
+        "\nOptions\n  --quick        leave out the long steps\n  --tally FILE   append how many passed and failed, and what failed\n  -h, --help     this text",
     );
 }

@@ -113,7 +113,7 @@ pub(crate) fn run(parser: lexopt::Parser) -> Result<ExitCode> {
         terminal::say(&format!("\nreport: {}", folder.join("report.html").display()));
     }
     let totals = report.totals();
-    tally::add(options.tally.as_deref(), totals.passed, totals.failed)?;
+    tally::add(options.tally.as_deref(), totals.passed, totals.failed, &report.failures())?;
     let failed = report.backends.iter().any(is_failure);
     terminal::say(&format!(
         "\nconformance: {} passed, {} failed, {} not run in {}; repeat with {}",

@@ -77,7 +77,7 @@ Options:
   --require   fail if something cannot run, instead of saying so
   --install   install the packages of missing database servers (Debian, Ubuntu)
   --babelfish FOLDER  take the Babelfish that is installed there for SQL Server (also BABELFISH_HOME)
-  --tally FILE  append the numbers of passed and failed to FILE
+  --tally FILE  append how many passed and failed to FILE, and what failed
   -h, --help  show this
 Servers are started and stopped here. One that was there before is never used: the tables have names of their own.";
 
@@ -99,19 +99,19 @@ pub(crate) fn run(parser: lexopt::Parser) -> Result<ExitCode> {
         Ok(programs) => programs,
         Err(why) => {
             terminal::say(&format!("interop: not run: {why}"));
-            tally::add(options.tally.as_deref(), 0, usize::from(options.require))?;
+            let failures =
+                if options.require { vec![format!("interop: not run: {why}")] } else { Vec::new() };
+            tally::add(options.tally.as_deref(), 0, failures.len(), &failures)?;
             return Ok(if options.require { ExitCode::FAILURE } else { ExitCode::SUCCESS });
         }
     };
-    let (mut passed, mut failed, mut missing) = (0, 0, 0);
+    let (mut passed, mut missing) = (0, 0);
+    let mut failures = Vec::new();
     for &table in &options.tables {
         for maker in Language::BOTH {
             let Table { database, layout } = table;
-            terminal::step(&format!(
-                "\n{}, {layout}, on a table that {} made",
-                database.name(),
-                maker.name()
-            ));
+            let title = format!("{}, {layout}, on a table that {} made", database.name(), maker.name());
+            terminal::step(&format!("\n{title}"));
             match prove(table, maker, &programs, &options.sources) {
                 Ok(Ok(visits)) => passed += visits,
                 Ok(Err(why)) => {
@@ -119,16 +119,17 @@ pub(crate) fn run(parser: lexopt::Parser) -> Result<ExitCode> {
                     terminal::detail(&format!("not run: {why}"));
                 }
                 Err(error) => {
-                    failed += 1;
                     terminal::detail(&format!(
                         "{} {error:#}",
                         terminal::paint(terminal::Paint::Red, "failed:")
                     ));
+                    failures.push(format!("{title}: {error:#}"));
                 }
             }
         }
     }
-    tally::add(options.tally.as_deref(), passed, failed)?;
+    let failed = failures.len();
+    tally::add(options.tally.as_deref(), passed, failed, &failures)?;
     let took = report::human(start.elapsed());
     terminal::say(&format!("\ninterop: {passed} passed, {failed} failed, {missing} not run in {took}"));
     let is_failure = failed > 0 || options.require && missing > 0;

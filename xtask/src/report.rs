@@ -191,6 +191,23 @@ impl Report {
         totals
     }
 
+    /// What is to be known about each case that failed and each backend that is broken.
+    pub(crate) fn failures(&self) -> Vec<String> {
+        let mut failures = Vec::new();
+        for Proof { backend, end, runs, .. } in &self.backends {
+            if let End::Broken(why) = end {
+                failures.push(format!("{backend}: {why}"));
+            }
+            for run in runs {
+                failures.extend(run.cases.iter().filter_map(|case| {
+                    let Outcome::Failed(why) = &case.outcome else { return None };
+                    Some(format!("{backend}, {}: {} {}\n{why}", run.variant, case.guarantee, case.name))
+                }));
+            }
+        }
+        failures
+    }
+
     /// Writes `report.json`, `junit.xml` and `report.html` into the folder.
     pub(crate) fn write(&self, folder: &Path) -> Result<()> {
         fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;

@@ -58,7 +58,7 @@ Where servers come from
 What comes of it
   --require A,B,...      that one of these was not run is a failure (so it is for a backend that is named)
   --report DIR           write report.json, junit.xml and report.html
-  --tally FILE           append a line: how many cases passed, how many failed
+  --tally FILE           append how many cases passed and failed, and what failed
   -h, --help             this text
 
 Exit code: 0 all that ran passed; 1 something failed; 2 a wrong command line; 130 interrupted.",
