@@ -70,6 +70,22 @@ impl Fixture {
         if self.can.versions { Version::new(1 + updates) } else { Version::NONE }
     }
 
+    /// Checks what an update is told that expected no version: the one after `updates` updates, or that it is left open.
+    pub(crate) fn expect_saved(&self, updated: Updated, updates: i64, what: &str) -> Verdict {
+        if updated != Updated::Saved(Version::NONE) {
+            ensure_eq!(updated, Updated::Saved(self.version(updates)), "{what}");
+        }
+        Ok(())
+    }
+
+    /// Checks what a rotation is told that expected no version.
+    pub(crate) fn expect_rotated(&self, rotated: Rotated, updates: i64, what: &str) -> Verdict {
+        if rotated != Rotated::Rotated(Version::NONE) {
+            ensure_eq!(rotated, Rotated::Rotated(self.version(updates)), "{what}");
+        }
+        Ok(())
+    }
+
     /// Makes a session at `now(0)`.
     pub(crate) async fn create(&self, id: &str, payload: &str, until: i64) -> Verdict<SessionKey> {
         self.create_for(None, id, payload, until).await

@@ -162,8 +162,7 @@ impl Rules {
                 return states;
             }
             Op::DestroyKeyOf { principal, key, soft } => {
-                let theirs = after.rows.get(key).is_some_and(|row| row.principal == Some(*principal));
-                Answer::Bool(theirs && after.end(*key, *soft, now))
+                return table.end_of(*principal, &[*key], *soft, now, |ended| Answer::Bool(ended == 1));
             }
             Op::LoadMany { keys } => {
                 Answer::Each(keys.iter().map(|key| Answer::Found(self.see(table, *key, now))).collect())
@@ -194,15 +193,10 @@ impl Rules {
                 }
             }
             Op::DestroyPrincipal { principal, except, soft } => {
-                let keys: Vec<Key> = after.rows.keys().copied().collect();
-                let mut ended = 0;
-                for key in keys {
-                    let theirs = after.rows[&key].principal == Some(*principal);
-                    if theirs && Some(key) != *except && after.end(key, *soft, now) {
-                        ended += 1;
-                    }
-                }
-                Answer::Number(ended)
+                let keys: Vec<Key> = table.rows.keys().copied().filter(|key| Some(*key) != *except).collect();
+                return table.end_of(*principal, &keys, *soft, now, |ended| {
+                    Answer::Number(u64::try_from(ended).unwrap_or(u64::MAX))
+                });
             }
             Op::List { principal, after: from, limit } => {
                 let skip = from.map_or(0, |from| {
@@ -226,7 +220,7 @@ impl Rules {
             }
             write => self.write(&mut after, write, now),
         };
-        vec![(answer, after)]
+        with_versions_left_open(&call.op, answer).into_iter().map(|answer| (answer, after.clone())).collect()
     }
 
     /// The operations that also come in batches.
@@ -329,6 +323,31 @@ impl Table {
         }
     }
 
+    /// Ends those of these sessions that are a principal's. Rows that go may also stay, all of them, empty and expired,
+    /// for the next purge.
+    fn end_of(
+        &self,
+        principal: PrincipalNo,
+        keys: &[Key],
+        soft: bool,
+        now: i64,
+        answer: impl Fn(usize) -> Answer,
+    ) -> Vec<(Answer, Table)> {
+        let theirs = |key: &&Key| self.rows.get(key).is_some_and(|row| row.principal == Some(principal));
+        let mut after = self.clone();
+        let ended: Vec<Key> =
+            keys.iter().filter(theirs).copied().filter(|key| after.end(*key, soft, now)).collect();
+        let mut states = vec![(answer(ended.len()), after)];
+        if !soft && !ended.is_empty() {
+            let mut emptied = self.clone();
+            for (_, row) in emptied.rows.iter_mut().filter(|(key, _)| ended.contains(key)) {
+                (row.destroyed, row.expires_at, row.principal) = (true, i64::MIN, None);
+            }
+            states.push((answer(ended.len()), emptied));
+        }
+        states
+    }
+
     /// A purge may choose which of the expired rows to remove, but not how many.
     fn purges(&self, now: i64, limit: u32) -> Vec<(Answer, Table)> {
         let expired: Vec<Key> =
@@ -345,6 +364,33 @@ impl Table {
                 (answer.clone(), after)
             })
             .collect()
+    }
+}
+
+/// The answer, and the same with the new version left open for what expected none.
+fn with_versions_left_open(op: &Op, answer: Answer) -> Vec<Answer> {
+    const OPEN: i64 = 0;
+    match (op, answer) {
+        (Op::Update { expected: None, .. }, Answer::Saved(version)) if version != OPEN => {
+            vec![Answer::Saved(version), Answer::Saved(OPEN)]
+        }
+        (Op::Rotate { expected: None, .. }, Answer::Rotated(version)) if version != OPEN => {
+            vec![Answer::Rotated(version), Answer::Rotated(OPEN)]
+        }
+        (Op::WriteMany { writes }, Answer::Each(answers)) => {
+            let mut all = vec![Vec::with_capacity(answers.len())];
+            for (write, answer) in writes.iter().zip(answers) {
+                let choices = with_versions_left_open(write, answer);
+                all = all
+                    .iter()
+                    .flat_map(|chosen| {
+                        choices.iter().map(|choice| [&chosen[..], std::slice::from_ref(choice)].concat())
+                    })
+                    .collect();
+            }
+            all.into_iter().map(Answer::Each).collect()
+        }
+        (_, answer) => vec![answer],
     }
 }
 

@@ -80,7 +80,7 @@ async fn write_for_ever(ctx: &Ctx, namespace: &Namespace) -> Verdict {
                     say(&id, "tries", Act::Write(version))?;
                     let payload = payload(&id, version);
                     let updated = persist(|| fixture.update(&key, &payload, 100, 0)).await?;
-                    ensure_eq!(updated, Updated::Saved(fixture.version(version - 1)), "an update of {id}");
+                    fixture.expect_saved(updated, version - 1, &format!("an update of {id}"))?;
                     say(&id, "did", Act::Write(version))?;
                 }
                 if session % 2 == 1 {

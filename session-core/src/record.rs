@@ -51,8 +51,9 @@ impl fmt::Debug for Payload {
 pub struct Version(i64);
 
 impl Version {
-    /// The version of every session in a backend without [`Capabilities::versions`]. Expecting it is
-    /// [`Unsupported`](crate::ErrorKind::Unsupported).
+    /// No version is known: of every session in a backend without [`Capabilities::versions`], where expecting it is
+    /// [`Unsupported`](crate::ErrorKind::Unsupported); and of one that was updated or rotated without an expected
+    /// version by a backend that would have to ask for the new one. No session has it.
     pub const NONE: Version = Version(0);
     /// The version of a session that was created and never updated.
     pub const FIRST: Version = Version(1);
@@ -142,7 +143,8 @@ pub enum DestroyMode {
     /// It stays, marked with the time of death, until its expiry has passed and a purge removes it: for analysis,
     /// and so that its key stays taken.
     Soft,
-    /// It goes at once. Its key can be created again.
+    /// It goes at once, and its key can be created again. After
+    /// [`destroy_principal`](crate::Store::destroy_principal) an empty row may stay for the next purge.
     Hard,
 }
 
@@ -224,7 +226,8 @@ pub enum Created {
 /// The outcome of an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Updated {
-    /// It was done, and this is the session's version now.
+    /// It was done, and this is the session's version now; [`Version::NONE`] if none was expected and the backend leaves
+    /// it open.
     Saved(Version),
     /// The session is live, and its version is not the expected one. Nothing was changed.
     Stale,
@@ -235,7 +238,8 @@ pub enum Updated {
 /// The outcome of a rotation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rotated {
-    /// The session lives under the new key alone, and this is its version.
+    /// The session lives under the new key alone, and this is its version; [`Version::NONE`] if none was expected and the
+    /// backend leaves it open.
     Rotated(Version),
     /// The session is live, and its version is not the expected one. Nothing was changed.
     Stale,

@@ -86,6 +86,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// With `expected` it does so only if the session has that version; [`Updated::Stale`] says that it is live and
     /// has another. [`Updated::Gone`] says that it is absent or dead. Both mean that nothing was changed. An update
     /// never makes a row.
+    ///
+    /// [`Updated::Saved`] tells the new version. Without `expected` it may leave it open ([`Version::NONE`](crate::Version::NONE)), where the
+    /// database does not tell it along with the update: whoever goes on from there loads the session anyway.
     async fn update(&self, update: &Update, now: Timestamp) -> Result<Updated>;
 
     /// Moves the expiry of a session that is live at `now`. Payload, version and principal stay.
@@ -103,8 +106,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Moves a session that is live at `now` from one key to another. At every instant exactly one of the two is
     /// live, and a crash leaves one of the two.
     ///
-    /// The session keeps its `created_at`; its version counts up by one. Afterwards the old key is dead as if
-    /// [`destroy`](Store::destroy)ed with the same mode.
+    /// The session keeps its `created_at`; its version counts up by one, and is told as by [`update`](Store::update).
+    /// Afterwards the old key is dead as if [`destroy`](Store::destroy)ed with the same mode.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if both keys are the same.
@@ -113,6 +116,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Ends every session of a principal that is live at `now`, but for `except`, in one atomic step: a session
     /// that is created or updated to this principal at the same time is ended or is not, and none is forgotten that
     /// was there before. Returns how many it ended. An `except` that is not among them changes nothing.
+    ///
+    /// With [`DestroyMode::Hard`] the rows go at once. Where the database cannot find and remove them in one step, they
+    /// may stay, all of them, without payload and principal and expired since ever, until the next purge.
     async fn destroy_principal(
         &self,
         principal: &Principal,

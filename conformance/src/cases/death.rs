@@ -79,7 +79,7 @@ async fn a_rotated_away_session_is_not_revived(ctx: Ctx) -> Verdict {
         let new = fixture.key(&format!("new {mode:?}"))?;
         let rotate = Rotate { mode: *mode, ..fixture.rotate_of(&old, &new, 100) };
         let rotated = fixture.rotate(&rotate, 0).await?;
-        ensure_eq!(rotated, Rotated::Rotated(fixture.version(1)), "a rotation, {mode:?}");
+        fixture.expect_rotated(rotated, 1, &format!("a rotation, {mode:?}"))?;
         fixture.expect_dead(&old, 0, &format!("a session rotated away {mode:?}")).await?;
         fixture.expect_live(&new, "p", 0, "the session it was rotated to, after late writes").await?;
         let created = fixture.try_create(&old, "another", 100).await?;
@@ -97,7 +97,7 @@ async fn an_update_into_the_past_ends_a_session(ctx: Ctx) -> Verdict {
     let fixture = Fixture::new(&ctx).await?;
     let key = fixture.create("a", "p", 100).await?;
     let updated = fixture.update(&key, "q", 0, 0).await?;
-    ensure_eq!(updated, Updated::Saved(fixture.version(1)), "an update whose expiry has passed");
+    fixture.expect_saved(updated, 1, "an update whose expiry has passed")?;
     fixture.expect_dead(&key, 0, "a session updated into the past").await
 }
 

@@ -18,6 +18,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(G14, Single, similar_principals_are_different),
     case!(G14, Single, hostile_principals_are_ordinary_principals),
     case!(G14, Single, an_end_by_principal_takes_all_of_them_and_no_other),
+    case!(G14, Single, a_hard_end_by_principal_leaves_no_row_beyond_the_next_purge),
     case!(G14, Concurrent, an_end_by_principal_is_complete_beside_writers),
     case!(G14, Concurrent, all_but_this_one_is_one_step),
     case!(G14, Single, principals_without_the_ability_are_refused),
@@ -166,6 +167,23 @@ async fn sessions_of_a_principal_are_listed_and_counted_exactly(ctx: Ctx) -> Ver
     ensure_eq!(fixture.walk(&of("carl")?, 10, 0).await?, [], "the sessions of a principal who has none");
     ensure_eq!(fixture.store.count(&of("carl")?, fixture.now(0)).await?, 0, "their count");
     Ok(())
+}
+
+async fn a_hard_end_by_principal_leaves_no_row_beyond_the_next_purge(ctx: Ctx) -> Verdict {
+    let fixture = able(&ctx).await?;
+    let ann = Principal::new("ann")?;
+    let bobs = fixture.create_for(Some("bob"), "bob's", "p", 100).await?;
+    for number in 0..5 {
+        fixture.create_for(Some("ann"), &format!("ann {number}"), "p", 100).await?;
+    }
+    let ended = fixture.store.destroy_principal(&ann, None, DestroyMode::Hard, fixture.now(0)).await?;
+    ensure_eq!(ended, 5, "the sessions that an end by principal takes");
+    fixture.purge(100, 0).await?;
+    for number in 0..5 {
+        let key = fixture.create(&format!("ann {number}"), "another", 100).await?;
+        fixture.expect_live(&key, "another", 0, "a new session under the key of one that was ended").await?;
+    }
+    fixture.expect_live(&bobs, "p", 0, "the session of another").await
 }
 
 /// Each principal has one session; each is listed alone, and ended alone.

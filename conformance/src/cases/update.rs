@@ -30,7 +30,7 @@ async fn an_update_replaces_everything_and_counts_up(ctx: Ctx) -> Verdict {
             Update { principal: principal.clone(), ..fixture.update_of(&key, &payload, 100 + number) };
         // Another time of the call than the create's.
         let updated = fixture.store.update(&update, fixture.now(number)).await?;
-        ensure_eq!(updated, Updated::Saved(fixture.version(number)), "update {number}");
+        fixture.expect_saved(updated, number, &format!("update {number}"))?;
         let Some(record) = fixture.load(&key, number).await? else {
             return failed("a session that was updated cannot be loaded");
         };
@@ -74,7 +74,7 @@ async fn an_unchanged_update_is_an_update(ctx: Ctx) -> Verdict {
     let key = fixture.create("s", "p", 100).await?;
     for number in 1..=3 {
         let updated = fixture.update(&key, "p", 100, 0).await?;
-        ensure_eq!(updated, Updated::Saved(fixture.version(number)), "an update to what is there");
+        fixture.expect_saved(updated, number, "an update to what is there")?;
         ensure!(fixture.touch(&key, 100, 0).await?, "a touch to the expiry that is there says it is gone");
     }
     Ok(())

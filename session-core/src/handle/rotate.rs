@@ -66,6 +66,7 @@ impl<T: Send + Sync + 'static> SessionStore<T> {
         let call = self.core.begin(Operation::Rotate);
         call.run(async {
             self.require_rotation()?;
+            self.check_expected(expected)?;
             let draft = self.policy.draft(data)?;
             let Some(created_at) = self.created_at(&call, &self.key(id)?).await? else {
                 return Ok(RotateOutcome::Gone);

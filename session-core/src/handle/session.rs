@@ -117,7 +117,7 @@ pub struct Modified<R> {
 pub enum SetOutcome {
     /// There was no such id; there is now.
     Created(Version),
-    /// The session was live and has the new data.
+    /// The session was live and has the new data. [`Version::NONE`] where the backend leaves the version open.
     Updated(Version),
     /// The id is dead. Nothing was changed; draw a new one.
     Gone,

@@ -54,17 +54,19 @@ impl<T: Send + Sync + 'static> SessionStore<T> {
         Ok(new)
     }
 
-    /// Replaces the data of a live session and renews its expiry; with `expected`, only if it has that version.
+    /// Replaces the data of a live session and renews its expiry; with `expected`, only if it has that version. Without
+    /// it the outcome tells the new version on most databases, and [`Version::NONE`] on MySQL.
     ///
     /// With a [maximum lifetime](crate::SessionStoreBuilder::max_lifetime) it reads the time of creation first;
     /// [`save`](Self::save) knows it already.
     ///
     /// # Errors
     /// As [`create_with_id`](Self::create_with_id); [`Unsupported`](crate::ErrorKind::Unsupported) with `expected` in
-    /// a table without versions.
+    /// a table without versions; [`InvalidInput`](crate::ErrorKind::InvalidInput) if [`Version::NONE`] is expected.
     pub async fn update(&self, id: &SessionId, data: &T, expected: Option<Version>) -> Result<Updated> {
         let call = self.core.begin(Operation::Update);
         call.run(async {
+            self.check_expected(expected)?;
             let draft = self.policy.draft(data)?;
             self.update_unread(&call, id, &draft, expected).await
         })
@@ -187,6 +189,16 @@ impl<T: Send + Sync + 'static> SessionStore<T> {
         self.core.tell(&Event::Created { key: &create.key });
         let version = if self.capabilities().versions { Version::FIRST } else { Version::NONE };
         Ok(Some(NewSession { id: id.clone(), version, expires_at }))
+    }
+
+    /// A version that an outcome left open would be stale for ever.
+    pub(super) fn check_expected(&self, expected: Option<Version>) -> Result<()> {
+        if expected == Some(Version::NONE) && self.capabilities().versions {
+            return Err(Error::invalid_input(
+                "the session's version is not known: load the session, and expect the version that it has then",
+            ));
+        }
+        Ok(())
     }
 
     /// An update of a session that nothing is known of.

@@ -71,6 +71,20 @@ async fn an_update_counts_the_version_and_keeps_to_the_expected_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_version_that_was_left_open_cannot_be_expected() {
+    let world = World::new();
+    let store = world.handle();
+    let new = store.create(&visit(0)).await.unwrap();
+    let updated = store.update(&new.id, &visit(1), Some(Version::NONE)).await.unwrap_err();
+    let rotated = store.rotate_with(&new.id, &visit(1), Some(Version::NONE)).await.unwrap_err();
+    for error in [updated, rotated] {
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("load the session"), "{error}");
+    }
+    assert_eq!(store.load(&new.id).await.unwrap().unwrap().data, visit(0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_update_changes_the_principal() {
     let world = World::new();
     let store = with_principal(&world);

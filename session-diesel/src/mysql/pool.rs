@@ -4,14 +4,12 @@ use diesel::result::QueryResult;
 use diesel_async::pooled_connection::deadpool::Pool;
 use diesel_async::{AsyncConnectionCore, AsyncMysqlConnection, SimpleAsyncConnection};
 use futures_util::TryStreamExt;
-use session_core::{Error, ErrorKind, Result};
+use session_core::{ErrorKind, Result};
 
 use super::error;
-use super::query::{Bind, MysqlRow, Statement, columns};
-use super::statements;
+use super::query::{Bind, MysqlRow, Statement};
 use super::store::in_doubt;
 use crate::checkout::{Checkout, forget_idle};
-use crate::convert;
 use crate::fault::{Connection, Fault};
 
 pub(super) struct Connections {
@@ -73,23 +71,6 @@ impl Connections {
         }
     }
 
-    /// Runs a statement once, and if it changed a row reads the version that it left on the connection.
-    pub(super) async fn execute_then_version(&self, sql: &str, values: &[Bind<'_>]) -> Result<Option<i64>> {
-        let mut connection = self.checkout().await?;
-        let changed = execute(&mut connection, sql, values).await;
-        if !matches!(changed, Ok(1..)) {
-            return self.settle(connection, changed).map(|_| None).map_err(Fault::into_error);
-        }
-        let version = |row: &MysqlRow| columns(row, |[version]| convert::bigint("version", version));
-        let versions = rows(&mut connection, statements::LAST_VERSION, &[], version).await;
-        let versions = self.settle(connection, versions).map_err(|fault| in_doubt(fault.into_error()))?;
-        match versions.into_iter().next() {
-            // NULL was left, as the row had it.
-            None | Some(Ok(0)) => Err(in_doubt(Error::corrupt("the column `version` cannot be read"))),
-            Some(version) => version.map(Some).map_err(in_doubt),
-        }
-    }
-
     /// Locks rows, decides by them on a change, and makes it, in one transaction: nobody sees anything of it before it
     /// is whole. Only an error of its COMMIT leaves doubt.
     pub(super) async fn lock_then_change<'v, T: Send, O: Send>(
@@ -133,39 +114,6 @@ impl Connections {
                 Err(self.fault(error).into_error().with_indeterminate(changes))
             }
         }
-    }
-
-    /// Runs a statement again and again in one transaction, until the other counts nothing, and gives the number of
-    /// rows that it changed in all. Nothing of it is seen before the end.
-    pub(super) async fn execute_until_none(
-        &self,
-        sql: &str,
-        values: &[Bind<'_>],
-        counting: &str,
-        counted: &[Bind<'_>],
-    ) -> Result<u64> {
-        let mut connection = self.checkout().await?;
-        let outcome = async {
-            connection.batch_execute("BEGIN").await?;
-            let mut changed = 0;
-            let left = |row: &MysqlRow| columns(row, |[count]| convert::bigint("count", count));
-            loop {
-                changed += execute(&mut connection, sql, values).await?;
-                let left = rows(&mut connection, counting, counted, left).await?;
-                if left.into_iter().all(|left| left.unwrap_or(0) == 0) {
-                    break;
-                }
-            }
-            connection.batch_execute("COMMIT").await?;
-            Ok(changed)
-        }
-        .await;
-        // An error leaves the transaction open: closing the connection ends it.
-        if outcome.is_err() {
-            drop(connection);
-            return outcome.map_err(|error| self.fault(error).into_error());
-        }
-        self.settle(connection, outcome).map_err(Fault::into_error)
     }
 
     /// Runs a statement without values that is not to be prepared.

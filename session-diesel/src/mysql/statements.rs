@@ -11,10 +11,12 @@
 //! was found, an update is written as `INSERT … SELECT … FOR UPDATE ON DUPLICATE KEY UPDATE`: the select locks the
 //! live row, so that the insert always meets a duplicate; a row that is not there is never made. Such a row counts 1
 //! if it is left as it is (with CLIENT_FOUND_ROWS) and 2 if it changes: so 0, 1 and 2 say gone, stale and saved, at
-//! one instant. The new version follows from the expected one. Without an expected one MariaDB returns it; on MySQL
-//! it is all that diesel-async cannot bring along, and takes a second round trip, to `LAST_VERSION`. There the many-key
-//! forms, but for creating, are two statements of one transaction: `lock` tells every outcome, and one that ends in
-//! `_locked` makes the change.
+//! one instant. The new version follows from the expected one. Without an expected one MariaDB returns it, and on MySQL
+//! it is left open.
+//!
+//! The many-key forms of MySQL that end in `_all` change all of their rows or, if one of them is not live or has another
+//! version than the expected one, none: so one count tells every outcome. If it is 0, `lock` tells them one by one, and
+//! the form that ends in `_locked` makes the change, in one transaction.
 
 use session_core::TableName;
 
@@ -36,7 +38,7 @@ pub(super) struct Statements {
     pub(super) load: String,
     /// key, now, then expected before each of payload, expires_at, principal, and once more. Counts as [`counted`].
     pub(super) update_expected: String,
-    /// payload, expires_at, principal, key, now. Leaves the version for `LAST_VERSION`.
+    /// payload, expires_at, principal, key, now.
     pub(super) update_any: String,
     /// key, now, payload, expires_at, principal. MariaDB: gives the version.
     pub(super) update_any_returning: String,
@@ -48,22 +50,22 @@ pub(super) struct Statements {
     pub(super) remove: String,
     /// to, payload, expires_at, principal, expected, now, from, now, expected, and from three times. Counts as [`counted`].
     pub(super) rotate_expected: String,
-    /// to, payload, expires_at, principal, now, from, now, and from three times. Leaves the version for `LAST_VERSION`.
+    /// to, payload, expires_at, principal, now, from, now, and from three times.
     pub(super) rotate_any: String,
     /// As `rotate_any`. MariaDB: gives version and destroyed_at of both rows.
     pub(super) rotate_any_returning: String,
     /// from, now, then expected before each of to, payload, expires_at, principal, and once more. Counts as
     /// [`counted`].
     pub(super) rotate_removing_expected: String,
-    /// to, payload, expires_at, principal, from, now. Leaves the version for `LAST_VERSION`.
+    /// to, payload, expires_at, principal, from, now.
     pub(super) rotate_removing_any: String,
     /// from, now, to, payload, expires_at, principal. MariaDB: gives the version.
     pub(super) rotate_removing_any_returning: String,
     /// principal, now, principal, now, key to spare, destroyed_at. Counts each row as [`counted::DONE`], or fails
     /// with `OUT_OF_RANGE`.
     pub(super) destroy_principal: String,
-    /// principal, now, key to spare.
-    pub(super) remove_principal: String,
+    /// As `destroy_principal`, and empties the rows for the next purge.
+    pub(super) empty_principal: String,
     /// now, limit, now.
     pub(super) purge: String,
     /// now, limit. Gives keys for `purge_keys`.
@@ -76,8 +78,6 @@ pub(super) struct Statements {
     pub(super) count: String,
     /// now, principal.
     pub(super) count_principal: String,
-    /// now, principal, key to spare.
-    pub(super) count_principal_except: String,
     pub(super) clear: String,
     /// For 1, 2, 4, … rows.
     many: Vec<Many>,
@@ -92,6 +92,14 @@ pub(super) struct Many {
     pub(super) load: String,
     /// now, keys.
     pub(super) purge_keys: String,
+    /// keys, keys, now, keys, expected versions, rows, payloads, expiries, principals. All or none.
+    pub(super) update_all: String,
+    /// keys, keys, now, rows, expiries. All or none.
+    pub(super) touch_all: String,
+    /// keys, now, rows, destroyed_at. All or none.
+    pub(super) destroy_all: String,
+    /// keys, now, rows. All or none.
+    pub(super) remove_all: String,
     /// keys, now. Gives key and version, and locks the rows in the order of keys.
     pub(super) lock: String,
     /// For locked rows. keys, keys, payloads, expiries, principals.
@@ -140,7 +148,7 @@ impl Statements {
                 ),
             ),
             update_any: format!(
-                "UPDATE {t} SET payload = ?, expires_at = ?, principal = ?, version = LAST_INSERT_ID(version + 1) \
+                "UPDATE {t} SET payload = ?, expires_at = ?, principal = ?, version = version + 1 \
                  WHERE `key` = ? AND {LIVE_BY_KEY}"
             ),
             update_any_returning: meet(
@@ -166,7 +174,7 @@ impl Statements {
             ),
             rotate_removing_any: format!(
                 "UPDATE {t} SET `key` = ?, payload = COALESCE(?, payload), expires_at = ?, principal = ?, \
-                 version = LAST_INSERT_ID(version + 1) WHERE `key` = ? AND {LIVE_BY_KEY}"
+                 version = version + 1 WHERE `key` = ? AND {LIVE_BY_KEY}"
             ),
             rotate_removing_any_returning: meet(
                 &t,
@@ -175,8 +183,11 @@ impl Statements {
                      version = {t}.version + 1 RETURNING version"
                 ),
             ),
-            destroy_principal: destroy_principal(&t),
-            remove_principal: format!("DELETE FROM {t} WHERE principal = ? AND {live} AND `key` <> ?"),
+            destroy_principal: destroy_principal(&t, "destroyed_at = ?"),
+            empty_principal: destroy_principal(
+                &t,
+                "destroyed_at = ?, payload = '', principal = NULL, expires_at = -9223372036854775808",
+            ),
             // The derived table locks and skips; the DELETE then waits for nothing, so that it is in no deadlock.
             // MySQL has no LIMIT in an IN subquery, but in a derived table. STRAIGHT_JOIN and the index keep the
             // optimizer from reading, and locking, every expired row.
@@ -196,9 +207,6 @@ impl Statements {
             ),
             count: format!("SELECT COUNT(*) FROM {t} WHERE {live}"),
             count_principal: format!("SELECT COUNT(*) FROM {t} WHERE {live} AND principal = ?"),
-            count_principal_except: format!(
-                "SELECT COUNT(*) FROM {t} WHERE {live} AND principal = ? AND `key` <> ?"
-            ),
             clear: format!("DELETE FROM {t}"),
             many: sizes().map(|rows| many(&t, rows)).collect(),
             creates: (1..=MAX_ROWS)
@@ -260,7 +268,7 @@ fn rotate(t: &str, fit: &str) -> String {
     format!(
         "INSERT INTO {t} (`key`, payload, expires_at, created_at, version, principal, destroyed_at) \
          SELECT IF(n.old, o.`key`, ?), IF(n.old, '', COALESCE(?, o.payload)), IF(n.old, o.expires_at, ?), \
-         o.created_at, LAST_INSERT_ID(o.version + 1), IF(n.old, o.principal, ?), \
+         o.created_at, o.version + 1, IF(n.old, o.principal, ?), \
          IF(n.old AND {fit}, ?, o.destroyed_at) \
          FROM {t} AS o CROSS JOIN (SELECT 0 AS old UNION ALL SELECT 1) AS n \
          WHERE o.`key` = ? AND o.destroyed_at IS NULL AND o.expires_at > ? AND (n.old OR {fit}) \
@@ -274,7 +282,9 @@ fn rotate(t: &str, fit: &str) -> String {
 /// of them is theirs no more, it may have been rotated away meanwhile, to a row that is not in the snapshot: then the
 /// sum is out of range, so that nothing is done, and the statement is to be sent again. The LIMIT keeps the snapshot
 /// from being merged into the locking select. (Under REPEATABLE READ `s` locks its range instead.)
-fn destroy_principal(t: &str) -> String {
+///
+/// A DELETE reads no snapshot, so that it would miss such a session: a hard end empties the rows, and a purge removes them.
+fn destroy_principal(t: &str, change: &str) -> String {
     format!(
         "INSERT INTO {t} (`key`, payload, expires_at, created_at, version) SELECT s.`key`, '', 0, 0, \
          IF(o.principal <=> ? AND o.destroyed_at IS NULL AND o.expires_at > ?, \
@@ -282,7 +292,7 @@ fn destroy_principal(t: &str) -> String {
          FROM (SELECT `key` FROM {t} WHERE principal = ? AND destroyed_at IS NULL AND expires_at > ? AND `key` <> ? \
          ORDER BY `key` LIMIT 18446744073709551615) AS s \
          LEFT JOIN {t} AS o FORCE INDEX (PRIMARY) ON o.`key` = s.`key` \
-         FOR UPDATE ON DUPLICATE KEY UPDATE destroyed_at = ?"
+         FOR UPDATE ON DUPLICATE KEY UPDATE {change}"
     )
 }
 
@@ -303,14 +313,38 @@ fn many(t: &str, rows: usize) -> Many {
     let place = format!("FIELD(o.`key`, {keys})");
     // What ELT gives is text: a number in it keeps all its digits, however many earlier ones had.
     let number = format!("CAST(ELT(VALUES(created_at), {keys}) AS SIGNED)");
-    let change = format!(
-        "FOR UPDATE ON DUPLICATE KEY UPDATE payload = ELT(VALUES(created_at), {keys}), expires_at = {number}, \
+    let new_values = format!(
+        "payload = ELT(VALUES(created_at), {keys}), expires_at = {number}, \
          principal = ELT(VALUES(created_at), {keys}), version = VALUES(version)"
     );
+    let change = format!("FOR UPDATE ON DUPLICATE KEY UPDATE {new_values}");
     let o_live = "o.destroyed_at IS NULL AND o.expires_at > ?";
     // A version that is NULL, in a table that somebody altered, is equal to none that is expected.
     let version = "COALESCE(o.version, -9223372036854775807)";
+    let expected = format!("({version} = CAST(ELT({place}, {keys}) AS SIGNED)) IS NOT FALSE");
+    // The rows that fit, locked, each with their number.
+    let fitting = |and: &str| {
+        format!(
+            "(SELECT o.`key`, o.version, COUNT(*) OVER () AS fitting FROM {t} AS o FORCE INDEX (PRIMARY) \
+             WHERE o.`key` IN ({keys}) AND {o_live}{and} FOR UPDATE) AS f"
+        )
+    };
+    let all = |place: &str, version: &str, and: &str, change: &str| {
+        format!(
+            "INSERT INTO {t} (`key`, payload, expires_at, created_at, version) \
+             SELECT f.`key`, '', 0, {place}, {version} FROM {} WHERE f.fitting = ? ON DUPLICATE KEY UPDATE {change}",
+            fitting(and)
+        )
+    };
+    let f_place = format!("FIELD(f.`key`, {keys})");
     Many {
+        update_all: all(&f_place, "f.version + 1", &format!(" AND {expected}"), &new_values),
+        touch_all: all(&f_place, "0", "", &format!("expires_at = {number}")),
+        destroy_all: all("0", "0", "", "destroyed_at = ?"),
+        remove_all: format!(
+            "DELETE t FROM {} STRAIGHT_JOIN {t} AS t FORCE INDEX (PRIMARY) ON t.`key` = f.`key` WHERE f.fitting = ?",
+            fitting("")
+        ),
         lock: format!(
             "SELECT `key`, version FROM {t} FORCE INDEX (PRIMARY) WHERE `key` IN ({keys}) AND {live} \
              ORDER BY `key` FOR UPDATE"
@@ -327,8 +361,7 @@ fn many(t: &str, rows: usize) -> Many {
         ),
         purge_keys: format!("DELETE FROM {t} WHERE expires_at + 0 <= ? AND `key` IN ({keys})"),
         update: format!(
-            "{} AND {o_live} AND ({version} = CAST(ELT({place}, {keys}) AS SIGNED)) IS NOT FALSE \
-             {change} RETURNING `key`, version",
+            "{} AND {o_live} AND {expected} {change} RETURNING `key`, version",
             select(&place, "o.version + 1")
         ),
         touch: format!(
@@ -342,9 +375,6 @@ fn many(t: &str, rows: usize) -> Many {
         remove: format!("DELETE FROM {t} WHERE `key` IN ({keys}) AND {LIVE_BY_KEY} RETURNING `key`"),
     }
 }
-
-/// The version that the statement before left on this connection.
-pub(super) const LAST_VERSION: &str = "SELECT CAST(LAST_INSERT_ID() AS SIGNED)";
 
 /// The server's clock in ms, which no time zone touches.
 pub(super) const SERVER_TIME: &str =

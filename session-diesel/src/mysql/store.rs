@@ -23,11 +23,12 @@ pub(super) const BACKEND: &str = "mysql";
 
 /// Sessions in a table of a MariaDB database, from 10.6 on, or a MySQL database, from 8.0 on.
 ///
-/// Each operation is one statement and one round trip, prepared once for each connection, but for these. On
-/// MySQL, which has no RETURNING, an update or rotation without an expected version reads the new one in a second
-/// round trip, and gathered updates, touches and destroys of one kind are a transaction of four, which locks their rows,
-/// changes those that fit, and commits. Ending a principal's sessions with [`DestroyMode::Hard`] is a transaction, to
-/// see that none was rotated away meanwhile.
+/// Each operation is one statement and one round trip, prepared once for each connection. So are gathered operations of
+/// one kind; on MySQL, which has no RETURNING, only if all of their sessions are live and none is stale: otherwise a
+/// transaction tells them apart.
+///
+/// An update or rotation without an expected version tells the new one on MariaDB, and leaves it open on MySQL. Ending a
+/// principal's sessions with [`DestroyMode::Hard`] leaves rows for the next purge, empty.
 ///
 /// Dropping a future closes its connection and leaves the operation done wholly or not at all. Times are whole numbers
 /// of milliseconds: no time zone has any influence.
@@ -144,7 +145,7 @@ impl MysqlStore {
         self.server().await.map(|server| server.flavor)
     }
 
-    /// Without an expected version: the new one, or `None` if there is no live session.
+    /// Without an expected version: the new one, as far as the server tells it, or `None` if there is no live session.
     async fn update_any(&self, update: &Update, now: Timestamp) -> Result<Option<Version>> {
         let payload = Bind::Text(update.payload.as_str());
         let expires_at = Bind::Bigint(update.expires_at.as_millis());
@@ -158,7 +159,7 @@ impl MysqlStore {
             }
             Flavor::Mysql => {
                 let values = [payload, expires_at, principal, key, now];
-                self.last_version(&self.statements.update_any, &values).await
+                self.untold_version(&self.statements.update_any, &values).await
             }
         }
     }
@@ -187,7 +188,7 @@ impl MysqlStore {
                 }
                 moved
             }
-            Flavor::Mysql => self.last_version(&self.statements.rotate_any, &values).await?,
+            Flavor::Mysql => self.untold_version(&self.statements.rotate_any, &values).await?,
         };
         Ok(moved.map_or(Rotated::Gone, Rotated::Rotated))
     }
@@ -214,7 +215,7 @@ impl MysqlStore {
             }
             Flavor::Mysql => {
                 let values = [to, payload, expires_at, principal, from, now];
-                self.last_version(&self.statements.rotate_removing_any, &values).await?
+                self.untold_version(&self.statements.rotate_removing_any, &values).await?
             }
         };
         Ok(moved.map_or(Rotated::Gone, Rotated::Rotated))
@@ -225,10 +226,10 @@ impl MysqlStore {
         self.connections.write(statement, values, version).await?.into_iter().next().transpose()
     }
 
-    /// The version that a statement leaves behind, if it found a row.
-    async fn last_version(&self, statement: &str, values: &[Bind<'_>]) -> Result<Option<Version>> {
-        let version = self.connections.execute_then_version(statement, values).await?;
-        Ok(version.map(Version::new))
+    /// What stands for the version that a statement does not tell, if it found a row.
+    async fn untold_version(&self, statement: &str, values: &[Bind<'_>]) -> Result<Option<Version>> {
+        let changed = self.connections.execute(statement, values).await?;
+        Ok((changed > 0).then_some(Version::NONE))
     }
 
     async fn count_rows(&self, statement: &str, values: &[Bind<'_>]) -> Result<u64> {
@@ -350,16 +351,13 @@ impl Store for MysqlStore {
         // No key is empty.
         let except = Bind::Bytes(except.map_or(&[], SessionKey::as_bytes));
         let now = Bind::Bigint(now.as_millis());
-        if mode == DestroyMode::Hard {
-            // A session that was rotated away while the statement waited for its row lives on under a key that may
-            // have been passed already. A DELETE cannot look at a snapshot, and so not see it.
-            let (remove, left) = (&self.statements.remove_principal, &self.statements.count_principal_except);
-            let [removed, counted] = [[whose, now, except], [now, whose, except]];
-            return self.connections.execute_until_none(remove, &removed, left, &counted).await;
-        }
         let values = [whose, now, whose, now, except, now];
+        let statement = match mode {
+            DestroyMode::Soft => &self.statements.destroy_principal,
+            DestroyMode::Hard => &self.statements.empty_principal,
+        };
         loop {
-            match self.connections.execute(&self.statements.destroy_principal, &values).await {
+            match self.connections.execute(statement, &values).await {
                 // A session was rotated away while this waited for its row. Nothing was done.
                 Err(error) if error.code() == Some(OUT_OF_RANGE) => {}
                 ended => return Ok(ended? / counted::DONE),

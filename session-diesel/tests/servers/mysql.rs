@@ -61,9 +61,6 @@ pub(crate) fn trials() -> Vec<Trial> {
         with("a_purge_that_fails_halfway_is_in_doubt", |url| {
             Box::pin(batch::a_purge_that_fails_halfway_is_in_doubt(url))
         }),
-        with("a_version_that_does_not_arrive_leaves_doubt", |url| {
-            Box::pin(batch::a_version_that_does_not_arrive_leaves_doubt(url))
-        }),
         with("a_batch_is_in_doubt_from_its_commit_on", |url| {
             Box::pin(batch::a_batch_is_in_doubt_from_its_commit_on(url))
         }),
@@ -78,6 +75,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         }),
         with("a_table_is_made_once_by_many", |url| Box::pin(a_table_is_made_once_by_many(url))),
         with("the_doctor_finds_what_is_wrong", |url| Box::pin(the_doctor_finds_what_is_wrong(url))),
+        with("a_hard_end_by_principal_leaves_empty_rows_for_the_next_purge", |url| {
+            Box::pin(outcomes::a_hard_end_by_principal_leaves_empty_rows_for_the_next_purge(url))
+        }),
         with("a_principal_is_ended_through_rotations", |url| {
             Box::pin(outcomes::a_principal_is_ended_through_rotations(url))
         }),
