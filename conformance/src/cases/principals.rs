@@ -186,11 +186,12 @@ async fn a_hard_end_by_principal_leaves_no_row_beyond_the_next_purge(ctx: Ctx) -
     fixture.expect_live(&bobs, "p", 0, "the session of another").await
 }
 
-/// Each principal has one session; each is listed alone, and ended alone.
-async fn expect_distinct(fixture: &Fixture, principals: &[String]) -> Verdict {
+/// Each principal has one session; each is listed alone, and ended alone. Families share no id.
+async fn expect_distinct(fixture: &Fixture, family: usize, principals: &[String]) -> Verdict {
     let mut keys = Vec::new();
     for (number, principal) in principals.iter().enumerate() {
-        keys.push(fixture.create_for(Some(principal), &format!("session {number}"), "p", 100).await?);
+        let id = format!("session {family}.{number}");
+        keys.push(fixture.create_for(Some(principal), &id, "p", 100).await?);
     }
     for (principal, key) in principals.iter().zip(&keys) {
         let walked = fixture.walk(&of(principal)?, 10, 0).await?;
@@ -222,9 +223,9 @@ async fn similar_principals_are_different(ctx: Ctx) -> Verdict {
         &["🐶", "🐱", "か", "が"],
         &["a", "a%", "a_", "ab", "%", "_"],
     ];
-    for family in families {
+    for (number, family) in families.into_iter().enumerate() {
         let family: Vec<String> = family.iter().map(|name| (*name).to_owned()).collect();
-        expect_distinct(&fixture, &family).await?;
+        expect_distinct(&fixture, number, &family).await?;
     }
     Ok(())
 }
@@ -262,7 +263,7 @@ async fn hostile_principals_are_ordinary_principals(ctx: Ctx) -> Verdict {
     // The longest there may be, in bytes and in few characters; and two that differ at their end alone.
     names.extend(["x".repeat(255), format!("{}y", "x".repeat(254)), "x".repeat(254)]);
     names.extend(["é".repeat(127), "語".repeat(85), "🦀".repeat(63)]);
-    expect_distinct(&fixture, &names).await
+    expect_distinct(&fixture, 0, &names).await
 }
 
 async fn an_end_by_principal_takes_all_of_them_and_no_other(ctx: Ctx) -> Verdict {
