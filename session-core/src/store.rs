@@ -87,8 +87,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// has another. [`Updated::Gone`] says that it is absent or dead. Both mean that nothing was changed. An update
     /// never makes a row.
     ///
-    /// [`Updated::Saved`] tells the new version. Without `expected` it may leave it open ([`Version::NONE`](crate::Version::NONE)), where the
-    /// database does not tell it along with the update: whoever goes on from there loads the session anyway.
+    /// [`Updated::Saved`] tells the new version. Without `expected` it may leave it open
+    /// ([`Version::NONE`](crate::Version::NONE)), where the database does not tell it along with the update: whoever
+    /// goes on from there loads the session anyway.
     async fn update(&self, update: &Update, now: Timestamp) -> Result<Updated>;
 
     /// Moves the expiry of a session that is live at `now`. Payload, version and principal stay.

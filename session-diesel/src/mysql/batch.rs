@@ -1,5 +1,5 @@
-//! The many-key forms: one statement for each kind of operation, and an outcome for each operation. Without RETURNING, on
-//! MySQL, there is a short transaction in place of the one statement: see `locked`.
+//! The many-key forms: one statement for each kind of operation, and an outcome for each operation. On MySQL, which has no
+//! RETURNING, see `locked`.
 
 use std::collections::HashMap;
 

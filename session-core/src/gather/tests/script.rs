@@ -41,6 +41,8 @@ type Fates = dyn Fn(&Call) -> Fate + Send + Sync;
 pub(super) struct Script {
     pub(super) inner: MemoryStore,
     gate: Semaphore,
+    /// How often each call lets others go first, as a database does that takes its time.
+    pauses: usize,
     calls: Mutex<Vec<Call>>,
     fates: Box<Fates>,
 }
@@ -48,23 +50,28 @@ pub(super) struct Script {
 impl Script {
     /// A store whose gate is shut: each call waits for [`Script::admit`].
     pub(super) fn shut() -> Arc<Script> {
-        Script::with(0, |_| Fate::Succeed)
+        Script::shut_with(|_| Fate::Succeed)
     }
 
     /// As [`Script::shut`], with fates of one's own.
     pub(super) fn shut_with(fates: impl Fn(&Call) -> Fate + Send + Sync + 'static) -> Arc<Script> {
-        Script::with(0, fates)
+        Script::with(0, 0, fates)
     }
 
-    /// A store whose gate stands open.
+    /// A store whose gate stands open, and which takes its time: what is called meanwhile arrives during the call.
     pub(super) fn open() -> Arc<Script> {
-        Script::with(Semaphore::MAX_PERMITS, |_| Fate::Succeed)
+        Script::with(Semaphore::MAX_PERMITS, 2, |_| Fate::Succeed)
     }
 
-    fn with(permits: usize, fates: impl Fn(&Call) -> Fate + Send + Sync + 'static) -> Arc<Script> {
+    fn with(
+        permits: usize,
+        pauses: usize,
+        fates: impl Fn(&Call) -> Fate + Send + Sync + 'static,
+    ) -> Arc<Script> {
         Arc::new(Script {
             inner: MemoryStore::with_key_format(KeyFormat::Plain),
             gate: Semaphore::new(permits),
+            pauses,
             calls: Mutex::default(),
             fates: Box::new(fates),
         })
@@ -96,6 +103,9 @@ impl Script {
         let call = Call { form, keys, now };
         self.calls.lock().unwrap().push(call.clone());
         self.gate.acquire().await.unwrap().forget();
+        for _ in 0..self.pauses {
+            tokio::task::yield_now().await;
+        }
         match (self.fates)(&call) {
             Fate::Fail { kind, indeterminate } => {
                 Err(Error::new(kind, format!("{form} fails as told")).with_indeterminate(indeterminate))
