@@ -57,7 +57,10 @@ async fn writes_that_wait_together_are_one_transaction() {
             tokio::spawn(async move { store.create(&create(&format!("s{number}"), "{}"), NOW).await })
         })
         .collect();
-    tokio::task::yield_now().await;
+    // One would not do: tokio comes back to this task before it has polled all 64 for the first time.
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
     lock.execute_batch("COMMIT").unwrap();
     for caller in callers {
         assert_eq!(caller.await.unwrap().unwrap(), Created::Created);
