@@ -16,6 +16,7 @@ use lexopt::{Arg, ValueExt};
 
 use crate::report::human;
 use crate::terminal::{self, Paint, paint};
+use crate::testing::Counts;
 use crate::{tally, workspace};
 
 /// One thing that is checked. What it returns counts; an error counts as one failure.
@@ -60,41 +61,6 @@ const STEPS: [Step; 9] = [
     Step { name: "test", about: "unit, integration and doc tests", long: true, run: steps::test },
 ];
 
-/// How many checks or tests passed and failed, and how many could not be run here.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Counts {
-    passed: usize,
-    failed: usize,
-    not_run: usize,
-    /// What is to be known about those that failed.
-    failures: Vec<String>,
-}
-
-impl Counts {
-    fn add(&mut self, other: Self) {
-        self.passed += other.passed;
-        self.failed += other.failed;
-        self.not_run += other.not_run;
-        self.failures.extend(other.failures);
-    }
-
-    /// One check that passed.
-    fn passed() -> Self {
-        Self { passed: 1, ..Self::default() }
-    }
-
-    /// One check that failed.
-    fn failed(why: String) -> Self {
-        Self { failed: 1, failures: vec![why], ..Self::default() }
-    }
-
-    /// One check that found these violations.
-    fn of_findings(findings: &[String]) -> Self {
-        findings.iter().for_each(|finding| terminal::detail(finding));
-        if findings.is_empty() { Self::passed() } else { Self::failed(findings.join("\n")) }
-    }
-}
-
 /// Runs the command.
 pub(crate) fn run(parser: lexopt::Parser) -> Result<ExitCode> {
     let options = match parse(parser) {
@@ -117,41 +83,20 @@ pub(crate) fn run(parser: lexopt::Parser) -> Result<ExitCode> {
             Counts::failed(format!("{error:#}"))
         });
         let (word, colour) = if counts.failed == 0 { ("ok", Paint::Green) } else { ("FAILED", Paint::Red) };
-        terminal::detail(&format!(
-            "{}: {} passed, {} failed{} in {}",
-            paint(colour, word),
-            counts.passed,
-            counts.failed,
-            not_run(&counts),
-            human(start.elapsed())
-        ));
+        terminal::detail(&format!("{}: {counts} in {}", paint(colour, word), human(start.elapsed())));
         if counts.failed > 0 {
             failed.push(step.name);
         }
         total.add(counts);
     }
     tally::add(options.tally.as_deref(), total.passed, total.failed, &total.failures)?;
-    let took = human(start.elapsed());
-    for failure in &total.failures {
-        terminal::step("\nfailed");
-        failure.lines().for_each(terminal::detail);
-    }
-    terminal::say(&format!(
-        "\nci: {} passed, {} failed{} in {took}",
-        total.passed,
-        total.failed,
-        not_run(&total)
-    ));
+    total.tell_failures();
+    terminal::say(&format!("\nci: {total} in {}", human(start.elapsed())));
     if failed.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
     terminal::say(&format!("repeat with cargo xtask ci {}", failed.join(" ")));
     Ok(ExitCode::FAILURE)
-}
-
-/// Tests of a server that is not given, and of tools that are not here, say why on a line of their own.
-fn not_run(counts: &Counts) -> String {
-    if counts.not_run == 0 { String::new() } else { format!(", {} not run", counts.not_run) }
 }
 
 #[derive(Debug, Default)]

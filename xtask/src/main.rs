@@ -7,12 +7,14 @@ mod bench;
 mod ci;
 mod cleanup;
 mod conformance;
+mod drivers;
 mod interop;
 mod process;
 mod report;
 mod server;
 mod tally;
 mod terminal;
+mod testing;
 mod workspace;
 
 use std::process::ExitCode;
@@ -35,6 +37,7 @@ const COMMANDS: &[Command] = &[
         about: "prove the backends against real servers, which it starts and stops",
         run: conformance::run,
     },
+    Command { name: "drivers", about: "run the drivers' own tests against real servers", run: drivers::run },
     Command {
         name: "interop",
         about: "prove that a Node application and a Rust one share live sessions",
