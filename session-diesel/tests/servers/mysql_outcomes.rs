@@ -12,12 +12,13 @@ use diesel_async::{AsyncConnectionCore, AsyncMysqlConnection};
 use futures_util::TryStreamExt;
 use mysql_async::prelude::Queryable;
 use session_core::{
-    ConnectTypeorm, Create, Created, Destroy, DestroyMode, ErrorKind, Filter, Payload, Principal, Rotate,
-    Rotated, SessionId, SessionKey, Store, Timestamp, Touch, Update, Updated, Version, Write, Written,
+    ConnectTypeorm, Create, Destroy, DestroyMode, ErrorKind, Filter, Payload, Principal, Rotate, Rotated,
+    SessionId, SessionKey, Store, Timestamp, Touch, Update, Updated,
 };
 use session_diesel::MysqlStore;
 
 use super::{connection_pool, drop_table, is_mariadb, raw, somebody_waits, store};
+use crate::outcomes::{Counter, Manners, many_at_once, rotate, single_operations};
 use crate::{LATER, NOW, create, fresh_table, key};
 
 /// What the one connection of a pool has sent, as the server counts it.
@@ -50,44 +51,24 @@ impl Counted {
             value.parse().unwrap()
         })
     }
+}
 
-    /// Runs a call that is to take so many round trips, each a prepared statement.
-    async fn trips<T>(&self, what: &str, trips: i64, call: impl Future<Output = T>) -> T {
-        self.trips_with(what, trips, 0, call).await
-    }
-
-    /// As `trips`, with so many round trips more that begin or end a transaction.
-    async fn trips_with<T>(&self, what: &str, trips: i64, others: i64, call: impl Future<Output = T>) -> T {
+impl Counter for Counted {
+    async fn takes<T>(
+        &self,
+        what: &str,
+        statements: i64,
+        trips: i64,
+        call: impl Future<Output = session_core::Result<T>>,
+    ) -> T {
         let before = self.counters().await;
         let outcome = call.await;
         let after = self.counters().await;
         // The counters' own statement is prepared and executed once more each time.
         let [prepared, executed, asked] = [0, 1, 2].map(|index| after[index] - before[index] - 1);
-        assert_eq!((executed, asked), (trips, trips + others), "{what}");
+        assert_eq!((executed, asked), (statements, trips), "{what}");
         assert!(!self.warm || prepared == 0, "{what} is prepared again");
-        outcome
-    }
-}
-
-fn update(id: &str, expected: Option<i64>) -> Update {
-    Update {
-        key: key(id),
-        payload: Payload::from("[]"),
-        expires_at: LATER,
-        principal: Some(Principal::new("ann").unwrap()),
-        expected: expected.map(Version::new),
-    }
-}
-
-fn rotate(from: &str, to: &str, expected: Option<i64>, mode: DestroyMode) -> Rotate {
-    Rotate {
-        from: key(from),
-        to: key(to),
-        payload: None,
-        expires_at: LATER,
-        principal: Some(Principal::new("ann").unwrap()),
-        expected: expected.map(Version::new),
-        mode,
+        outcome.unwrap()
     }
 }
 
@@ -99,12 +80,15 @@ pub(super) async fn each_operation_is_one_round_trip_prepared_once(url: String) 
     store.create_table().await.unwrap();
     store.create(&create("asks the server once what it is"), NOW).await.unwrap();
     let mut counted = Counted { pool, warm: false };
+    let manners = Manners {
+        tells_versions: mariadb,
+        // MySQL has no RETURNING: the statement does nothing, and there follow begin, lock, change, commit.
+        batch_with_one_gone: if mariadb { (1, 1) } else { (3, 5) },
+    };
     for round in 0..4 {
         counted.warm = round > 0;
-        let id = |name: &str| format!("{name}{round}");
-        single_operations(&counted, &store, mariadb, id).await;
-        many_at_once(&counted, &store, mariadb).await;
-        counted.trips("clear", 1, store.clear()).await.unwrap();
+        single_operations(&counted, &store, manners, round).await;
+        many_at_once(&counted, &store, manners).await;
     }
     drop_table(&url, "counted").await;
 }
@@ -180,125 +164,6 @@ pub(super) async fn loads_and_throttled_touches_write_nothing(url: String) {
     };
     crate::unwritten::loads_and_throttled_touches_write_nothing(Arc::new(store), Box::new(writes)).await;
     drop_table(&url, "unwritten").await;
-}
-
-async fn single_operations(
-    counted: &Counted,
-    store: &MysqlStore,
-    mariadb: bool,
-    id: impl Fn(&str) -> String,
-) {
-    let [a, b, c, gone] = ["a", "b", "c", "gone"].map(&id);
-    let new = create(&a);
-    assert_eq!(counted.trips("create", 1, store.create(&new, NOW)).await.unwrap(), Created::Created);
-    assert_eq!(counted.trips("create, taken", 1, store.create(&new, NOW)).await.unwrap(), Created::KeyTaken);
-    assert!(counted.trips("load", 1, store.load(&new.key, NOW)).await.unwrap().is_some());
-    assert!(counted.trips("load, gone", 1, store.load(&key(&gone), NOW)).await.unwrap().is_none());
-
-    // MySQL has no RETURNING: where no expected version tells the new one, it is left open.
-    let told = |version| if mariadb { Version::new(version) } else { Version::NONE };
-    for (what, trips, update, outcome) in [
-        ("update", 1, update(&a, Some(1)), Updated::Saved(Version::new(2))),
-        ("update, stale", 1, update(&a, Some(1)), Updated::Stale),
-        ("update, gone", 1, update(&gone, Some(1)), Updated::Gone),
-        ("update of any version", 1, update(&a, None), Updated::Saved(told(3))),
-        ("update of any version, gone", 1, update(&gone, None), Updated::Gone),
-    ] {
-        assert_eq!(counted.trips(what, trips, store.update(&update, NOW)).await.unwrap(), outcome, "{what}");
-    }
-    let touch = |id: &str| Touch { key: key(id), expires_at: LATER };
-    assert!(counted.trips("touch", 1, store.touch(&touch(&a), NOW)).await.unwrap());
-    assert!(!counted.trips("touch, gone", 1, store.touch(&touch(&gone), NOW)).await.unwrap());
-
-    store.create(&create(&b), NOW).await.unwrap();
-    for mode in [DestroyMode::Soft, DestroyMode::Hard] {
-        let to = format!("{c}{mode:?}");
-        let then = format!("{to}+");
-        for (what, trips, rotate, outcome) in [
-            ("rotate, taken", 1, rotate(&a, &b, Some(3), mode), Rotated::KeyTaken),
-            ("rotate, stale", 1, rotate(&a, &to, Some(9), mode), Rotated::Stale),
-            ("rotate, stale and taken", 1, rotate(&a, &b, Some(9), mode), Rotated::Stale),
-            ("rotate, gone", 1, rotate(&gone, &to, Some(3), mode), Rotated::Gone),
-            ("rotate any version, taken", 1, rotate(&a, &b, None, mode), Rotated::KeyTaken),
-            ("rotate any version, gone", 1, rotate(&gone, &to, None, mode), Rotated::Gone),
-            ("rotate", 1, rotate(&a, &to, Some(3), mode), Rotated::Rotated(Version::new(4))),
-            ("rotate again", 1, rotate(&to, &then, None, mode), Rotated::Rotated(told(5))),
-            ("rotate back", 1, rotate(&then, &id("x"), Some(5), mode), Rotated::Rotated(Version::new(6))),
-        ] {
-            let what = format!("{what}, {mode:?}");
-            assert_eq!(
-                counted.trips(&what, trips, store.rotate(&rotate, NOW)).await.unwrap(),
-                outcome,
-                "{what}"
-            );
-            assert!(store.load(&key(&b), NOW).await.unwrap().is_some(), "{what}");
-        }
-        let found = store.load(&key(&id("x")), NOW).await.unwrap().unwrap();
-        assert_eq!((found.payload.as_str(), found.version), ("[]", Version::new(6)));
-        // Once more from the beginning.
-        store.destroy(&Destroy { key: key(&id("x")), mode: DestroyMode::Hard }, NOW).await.unwrap();
-        store.destroy(&Destroy { key: key(&a), mode: DestroyMode::Hard }, NOW).await.unwrap();
-        sql_in(counted, &format!("DELETE FROM `{}` WHERE destroyed_at IS NOT NULL", fresh_table("counted")))
-            .await;
-        store.create(&create(&a), NOW).await.unwrap();
-        for version in 1..3 {
-            store.update(&update(&a, Some(version)), NOW).await.unwrap();
-        }
-    }
-    for mode in [DestroyMode::Soft, DestroyMode::Hard] {
-        let destroy = Destroy { key: key(&a), mode };
-        let done = mode == DestroyMode::Soft;
-        assert_eq!(counted.trips("destroy", 1, store.destroy(&destroy, NOW)).await.unwrap(), done);
-    }
-    let ann = Principal::new("ann").unwrap();
-    counted.trips("list", 1, store.list(&Filter::default(), None, NonZeroU32::MIN, NOW)).await.unwrap();
-    let hers = Filter { principal: Some(ann.clone()) };
-    counted.trips("list hers", 1, store.list(&hers, None, NonZeroU32::MIN, NOW)).await.unwrap();
-    counted.trips("count", 1, store.count(&Filter::default(), NOW)).await.unwrap();
-    counted.trips("count hers", 1, store.count(&hers, NOW)).await.unwrap();
-    counted.trips("purge", 1, store.purge_expired(NOW, NonZeroU32::MIN)).await.unwrap();
-    counted.trips("time", 1, store.server_time()).await.unwrap();
-    store.create(&create(&c), NOW).await.unwrap();
-    let but = key(&b);
-    let soft = store.destroy_principal(&ann, Some(&but), DestroyMode::Soft, NOW);
-    // The one before the rounds, too, in the first of them.
-    assert!(counted.trips("end hers but one", 1, soft).await.unwrap() >= 1);
-    let none = store.destroy_principal(&ann, Some(&but), DestroyMode::Soft, NOW);
-    assert_eq!(counted.trips("end none", 1, none).await.unwrap(), 0);
-    let hard = store.destroy_principal(&ann, None, DestroyMode::Hard, NOW);
-    assert_eq!(counted.trips("remove hers", 1, hard).await.unwrap(), 1);
-}
-
-async fn many_at_once(counted: &Counted, store: &MysqlStore, mariadb: bool) {
-    let keys: Vec<_> = (0..9).map(|number| key(&number.to_string())).collect();
-    counted.trips("load many", 1, store.load_many(&keys, NOW)).await.unwrap();
-    let creates: Vec<Write> = (0..8).map(|number| Write::Create(create(&number.to_string()))).collect();
-    counted.trips("create many", 1, store.write_many(&creates, NOW)).await.unwrap();
-    // One statement. MySQL has no RETURNING: as one of the nine is gone, the statement does nothing, and there follow begin,
-    // lock, change, commit.
-    let (trips, others) = if mariadb { (1, 0) } else { (3, 2) };
-    let touches: Vec<Write> =
-        keys.iter().map(|key| Write::Touch(Touch { key: key.clone(), expires_at: LATER })).collect();
-    let touched = counted.trips_with("touch many", trips, others, store.write_many(&touches, NOW)).await;
-    let live = |outcome: &session_core::Result<Written>| matches!(outcome, Ok(Written::Touched(true)));
-    assert_eq!(touched.unwrap().iter().filter(|outcome| live(outcome)).count(), 8);
-    let updates: Vec<Write> = (0..8).map(|number| Write::Update(update(&number.to_string(), None))).collect();
-    let saved = counted.trips("update many", 1, store.write_many(&updates, NOW)).await;
-    for outcome in saved.unwrap() {
-        let saved = Updated::Saved(if mariadb { Version::new(2) } else { Version::NONE });
-        assert!(matches!(outcome, Ok(Written::Updated(updated)) if updated == saved), "{outcome:?}");
-    }
-    for (mode, ids) in [(DestroyMode::Soft, 0..4), (DestroyMode::Hard, 4..8)] {
-        let ends: Vec<Write> =
-            ids.map(|id| Write::Destroy(Destroy { key: keys[id].clone(), mode })).collect();
-        let ended = counted.trips("end many", 1, store.write_many(&ends, NOW)).await;
-        assert!(ended.unwrap().iter().all(|outcome| matches!(outcome, Ok(Written::Destroyed(true)))));
-    }
-}
-
-async fn sql_in(counted: &Counted, statement: &str) {
-    use diesel_async::SimpleAsyncConnection;
-    counted.pool.get().await.unwrap().batch_execute(statement).await.unwrap();
 }
 
 pub(super) async fn a_hard_end_by_principal_leaves_empty_rows_for_the_next_purge(url: String) {

@@ -2,6 +2,8 @@
 
 #[path = "postgres_errors.rs"]
 mod errors;
+#[path = "postgres_outcomes.rs"]
+mod outcomes;
 #[path = "postgres_pgbouncer.rs"]
 mod pgbouncer;
 #[path = "postgres_typeorm.rs"]
@@ -72,6 +74,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
     .into_iter()
     .chain(typeorm::trials(&url))
+    .chain(outcomes::trials(own()))
     .chain(pgbouncer::trials(own()))
     .collect()
 }
