@@ -52,7 +52,7 @@ impl<T: Send + Sync + 'static> SessionStore<T> {
     }
 
     /// Moves a live session to a new id and replaces its data in the same step; with `expected`, only if it has that
-    /// version.
+    /// version. The outcome tells the new one as that of [`update`](Self::update) does.
     ///
     /// # Errors
     /// As [`update`](Self::update); [`Unsupported`](crate::ErrorKind::Unsupported) where the backend cannot do it in

@@ -94,7 +94,8 @@ pub struct StoredSession<T> {
 pub struct NewSession {
     /// Its id, for the cookie.
     pub id: SessionId,
-    /// How often it was updated.
+    /// How often it was updated; [`Version::NONE`] after a [`rotate_with`](crate::SessionStore::rotate_with) that expected
+    /// no version, where the backend leaves it open.
     pub version: Version,
     /// When it dies, if nothing moves that.
     pub expires_at: Timestamp,
