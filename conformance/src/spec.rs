@@ -162,7 +162,7 @@ impl Rules {
                 return states;
             }
             Op::DestroyKeyOf { principal, key, soft } => {
-                return table.end_of(*principal, &[*key], *soft, now, |ended| Answer::Bool(ended == 1));
+                return self.end_of(table, *principal, &[*key], *soft, now, |ended| Answer::Bool(ended == 1));
             }
             Op::LoadMany { keys } => {
                 Answer::Each(keys.iter().map(|key| Answer::Found(self.see(table, *key, now))).collect())
@@ -194,7 +194,7 @@ impl Rules {
             }
             Op::DestroyPrincipal { principal, except, soft } => {
                 let keys: Vec<Key> = table.rows.keys().copied().filter(|key| Some(*key) != *except).collect();
-                return table.end_of(*principal, &keys, *soft, now, |ended| {
+                return self.end_of(table, *principal, &keys, *soft, now, |ended| {
                     Answer::Number(u64::try_from(ended).unwrap_or(u64::MAX))
                 });
             }
@@ -220,7 +220,12 @@ impl Rules {
             }
             write => self.write(&mut after, write, now),
         };
-        with_versions_left_open(&call.op, answer).into_iter().map(|answer| (answer, after.clone())).collect()
+        let answers = if self.capabilities.told_versions {
+            vec![answer]
+        } else {
+            with_versions_left_open(&call.op, answer)
+        };
+        answers.into_iter().map(|answer| (answer, after.clone())).collect()
     }
 
     /// The operations that also come in batches.
@@ -302,6 +307,32 @@ impl Rules {
         })
     }
 
+    /// Ends those of these sessions that are a principal's. Without hard ends the rows may also stay, all of
+    /// them, empty and expired, for the next purge.
+    fn end_of(
+        &self,
+        table: &Table,
+        principal: PrincipalNo,
+        keys: &[Key],
+        soft: bool,
+        now: i64,
+        answer: impl Fn(usize) -> Answer,
+    ) -> Vec<(Answer, Table)> {
+        let theirs = |key: &&Key| table.rows.get(key).is_some_and(|row| row.principal == Some(principal));
+        let mut after = table.clone();
+        let ended: Vec<Key> =
+            keys.iter().filter(theirs).copied().filter(|key| after.end(*key, soft, now)).collect();
+        let mut states = vec![(answer(ended.len()), after)];
+        if !soft && !self.capabilities.hard_ends && !ended.is_empty() {
+            let mut emptied = table.clone();
+            for (_, row) in emptied.rows.iter_mut().filter(|(key, _)| ended.contains(key)) {
+                (row.destroyed, row.expires_at, row.principal) = (true, i64::MIN, None);
+            }
+            states.push((answer(ended.len()), emptied));
+        }
+        states
+    }
+
     /// How far an update counts the version up.
     fn step(&self) -> i64 {
         i64::from(self.capabilities.versions)
@@ -321,31 +352,6 @@ impl Table {
             }
             _ => false,
         }
-    }
-
-    /// Ends those of these sessions that are a principal's. Rows that go may also stay, all of them, empty and expired,
-    /// for the next purge.
-    fn end_of(
-        &self,
-        principal: PrincipalNo,
-        keys: &[Key],
-        soft: bool,
-        now: i64,
-        answer: impl Fn(usize) -> Answer,
-    ) -> Vec<(Answer, Table)> {
-        let theirs = |key: &&Key| self.rows.get(key).is_some_and(|row| row.principal == Some(principal));
-        let mut after = self.clone();
-        let ended: Vec<Key> =
-            keys.iter().filter(theirs).copied().filter(|key| after.end(*key, soft, now)).collect();
-        let mut states = vec![(answer(ended.len()), after)];
-        if !soft && !ended.is_empty() {
-            let mut emptied = self.clone();
-            for (_, row) in emptied.rows.iter_mut().filter(|(key, _)| ended.contains(key)) {
-                (row.destroyed, row.expires_at, row.principal) = (true, i64::MIN, None);
-            }
-            states.push((answer(ended.len()), emptied));
-        }
-        states
     }
 
     /// A purge may choose which of the expired rows to remove, but not how many.

@@ -283,6 +283,12 @@ pub struct Capabilities {
     /// Holds every expiry exactly, to the millisecond and over the whole range of [`Timestamp`]. Otherwise a
     /// session never dies earlier than asked, and at most 4 ms later.
     pub exact_expiry: bool,
+    /// Tells the new version of an update or rotation that expected none. Otherwise it may leave it open
+    /// ([`Version::NONE`]).
+    pub told_versions: bool,
+    /// Removes rows at an end by principal with [`DestroyMode::Hard`]. Otherwise they may stay, empty, for the next
+    /// purge.
+    pub hard_ends: bool,
 }
 
 impl Capabilities {
@@ -294,6 +300,8 @@ impl Capabilities {
         tombstones: true,
         created_at: true,
         exact_expiry: true,
+        told_versions: true,
+        hard_ends: true,
     };
 }
 

@@ -87,8 +87,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// has another. [`Updated::Gone`] says that it is absent or dead. Both mean that nothing was changed. An update
     /// never makes a row.
     ///
-    /// [`Updated::Saved`] tells the new version. Without `expected` it may leave it open
-    /// ([`Version::NONE`](crate::Version::NONE)), where the database does not tell it along with the update: whoever
+    /// [`Updated::Saved`] tells the new version. Without `expected` and without `told_versions` it may leave it open
+    /// ([`Version::NONE`](crate::Version::NONE)), as the database does not tell it along with the update: whoever
     /// goes on from there loads the session anyway.
     async fn update(&self, update: &Update, now: Timestamp) -> Result<Updated>;
 
@@ -118,8 +118,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// that is created or updated to this principal at the same time is ended or is not, and none is forgotten that
     /// was there before. Returns how many it ended. An `except` that is not among them changes nothing.
     ///
-    /// With [`DestroyMode::Hard`] the rows go at once. Where the database cannot find and remove them in one step, they
-    /// may stay, all of them, without payload and principal and expired since ever, until the next purge.
+    /// With [`DestroyMode::Hard`] the rows go at once. Without `hard_ends`, as the database cannot find and remove them in
+    /// one step, they may stay, all of them, without payload and principal and expired since ever, until the next purge.
     async fn destroy_principal(
         &self,
         principal: &Principal,

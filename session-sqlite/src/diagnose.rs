@@ -53,7 +53,7 @@ pub(crate) fn diagnose(
 ) -> Answer<Vec<Finding>> {
     let mut findings = Vec::new();
     if let Some(path) = connector.path() {
-        check_file(path, &mut findings);
+        check_rights(path, &mut findings);
         check_settings(db, connector, &mut findings)?;
     }
     if check_columns(db, expected, &mut findings)? {
@@ -63,23 +63,21 @@ pub(crate) fn diagnose(
     Ok(findings)
 }
 
-fn check_file(path: &Path, findings: &mut Vec<Finding>) {
+/// Says so if the file of an open store is gone, after which nothing else matters.
+pub(crate) fn missing_file(path: &Path) -> Option<Finding> {
+    let error = path.metadata().err()?;
     let file = path.display();
-    match path.metadata() {
-        Ok(metadata) => check_rights(path, &metadata, findings),
-        Err(error) => findings.push(Finding::fault(
-            format!(
-                "the file {file} is not there: {error}; the open store writes into a file without a name"
-            ),
-            "restore the file, or restart the application to begin with an empty one",
-        )),
-    }
+    Some(Finding::fault(
+        format!("the file {file} is not there: {error}; the open store writes into a file without a name"),
+        "restore the file, or restart the application to begin with an empty one",
+    ))
 }
 
 #[cfg(unix)]
-fn check_rights(path: &Path, metadata: &std::fs::Metadata, findings: &mut Vec<Finding>) {
+fn check_rights(path: &Path, findings: &mut Vec<Finding>) {
     use std::os::unix::fs::PermissionsExt as _;
 
+    let Ok(metadata) = path.metadata() else { return };
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o007 != 0 {
         findings.push(Finding::warning(
@@ -90,7 +88,7 @@ fn check_rights(path: &Path, metadata: &std::fs::Metadata, findings: &mut Vec<Fi
 }
 
 #[cfg(not(unix))]
-fn check_rights(_path: &Path, _metadata: &std::fs::Metadata, _findings: &mut Vec<Finding>) {}
+fn check_rights(_path: &Path, _findings: &mut Vec<Finding>) {}
 
 fn check_settings(db: &Connection, connector: &Connector, findings: &mut Vec<Finding>) -> Answer<()> {
     if db.is_readonly(rusqlite::MAIN_DB)? {

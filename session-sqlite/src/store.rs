@@ -254,6 +254,10 @@ impl Store for SqliteStore {
 
     async fn diagnose(&self) -> Result<Vec<Finding>> {
         let connector = self.0.connector.clone();
+        // Before a connection is opened: that would make the file anew.
+        if let Some(missing) = connector.path().and_then(diagnose::missing_file) {
+            return Ok(vec![missing]);
+        }
         self.read(Operation::Diagnose, move |layout, db| {
             diagnose::diagnose(db, &layout.expectation(), &connector)
         })

@@ -178,7 +178,9 @@ async fn a_hard_end_by_principal_leaves_no_row_beyond_the_next_purge(ctx: Ctx) -
     }
     let ended = fixture.store.destroy_principal(&ann, None, DestroyMode::Hard, fixture.now(0)).await?;
     ensure_eq!(ended, 5, "the sessions that an end by principal takes");
-    fixture.purge(100, 0).await?;
+    if !fixture.can.hard_ends {
+        fixture.purge(100, 0).await?;
+    }
     for number in 0..5 {
         let key = fixture.create(&format!("ann {number}"), "another", 100).await?;
         fixture.expect_live(&key, "another", 0, "a new session under the key of one that was ended").await?;

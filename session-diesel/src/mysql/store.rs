@@ -248,7 +248,11 @@ impl Store for MysqlStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::ALL
+        let mut capabilities = Capabilities::ALL;
+        // MariaDB tells versions; which of the two answers is not known before the first call.
+        capabilities.told_versions = false;
+        capabilities.hard_ends = false;
+        capabilities
     }
 
     fn key_format(&self) -> KeyFormat {
