@@ -22,8 +22,8 @@ use tokio::runtime::{Handle, Runtime};
 use backend::{Form, Small};
 use faults::Fault;
 
-/// Enough for every fault, also for a race that a busy machine rarely meets; more find the same.
-const CASES: u32 = 48;
+/// Enough for every fault; more find the same.
+const CASES: u32 = 16;
 /// For each seed of a right store.
 const CASES_OF_A_SEED: u32 = 8;
 const SEEDS: u64 = 20;

@@ -154,10 +154,17 @@ impl Store for SmallStore {
         };
         yield_now().await;
         if self.is(Fault::UpdateIsDoneInTwoSteps) {
+            // The round trip of a second statement.
+            for _ in 0..20 {
+                yield_now().await;
+            }
             let mut rows = self.rows.lock().unwrap();
             let Some(row) = rows.get_mut(&key) else { return Ok(Updated::Gone) };
             row.version += self.step();
             return Ok(Updated::Saved(Version::new(row.version)));
+        }
+        if self.is(Fault::UpdateLeavesTheVersionOpen) && update.expected.is_none() {
+            return Ok(Updated::Saved(Version::NONE));
         }
         Ok(Updated::Saved(Version::new(updated)))
     }
@@ -285,6 +292,10 @@ impl Store for SmallStore {
             if self.is(Fault::OneOfAPrincipalIsForgotten) {
                 theirs.pop();
             }
+            let mode = match mode {
+                DestroyMode::Hard if self.is(Fault::AHardEndByPrincipalLeavesRows) => DestroyMode::Soft,
+                mode => mode,
+            };
             theirs.iter().filter(|key| self.end(&mut rows, key, mode, now, On::DestroyPrincipal)).count()
         };
         yield_now().await;
