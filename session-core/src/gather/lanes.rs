@@ -5,22 +5,29 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::batch::Batch;
 use super::operations::Operations;
+use super::pulse::{Beating, Pulse};
 use super::queue::{Admission, Queue, Reply, Waiting};
-use crate::{Error, Gathering, Result, SessionKey, Store, Timestamp};
+use crate::checked::Checked;
+use crate::contract::Store;
+use crate::{Error, Gathering, Result, SessionKey, Timestamp};
 
-/// How long a queue waits for lanes that are in the hands of callers alone. A caller that does not poll its call (it
-/// awaits something else inside a `select!` or a loop over buffered futures, perhaps another call of this very store)
-/// must not stop everybody.
+/// How long a queued call waits before it finds out whether anybody comes for it. A caller that does not poll its call
+/// (it awaits something else inside a `select!` or a loop over buffered futures, perhaps another call of this very
+/// store) must not stop everybody, and neither must a task that drives a lane on a runtime that is not polled.
 const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long a task that drives a lane may take to give a sign of life.
+const PULSE: Duration = Duration::from_millis(50);
 
 /// The lanes for one kind of operations.
 pub(super) struct Lanes<O: Operations>(Arc<Shared<O>>);
 
 struct Shared<O: Operations> {
-    store: Arc<dyn Store>,
+    store: Checked,
     /// No lanes: nothing is gathered.
     off: bool,
     deadline: Duration,
@@ -28,21 +35,21 @@ struct Shared<O: Operations> {
 }
 
 impl<O: Operations> Lanes<O> {
-    pub(super) fn new(
-        store: Arc<dyn Store>,
-        lanes: usize,
-        gathering: Gathering,
-        deadline: Duration,
-    ) -> Lanes<O> {
+    pub(super) fn new(store: Checked, lanes: usize, gathering: Gathering, deadline: Duration) -> Lanes<O> {
         let queue = Mutex::new(Queue::new(lanes, gathering));
         Lanes(Arc::new(Shared { store, off: lanes == 0, deadline, queue }))
+    }
+
+    /// Whether nothing is gathered.
+    pub(super) fn are_off(&self) -> bool {
+        self.0.off
     }
 
     /// Does one operation, alone or in company.
     pub(super) async fn call(&self, op: O::Op, now: Timestamp) -> Result<O::Answer> {
         let shared = &self.0;
         if shared.off {
-            return O::one(&*shared.store, &op, now).await;
+            return O::one(&shared.store, &op, now).await;
         }
         let admission = shared.queue().admit(op, now);
         let (op, lane) = match admission {
@@ -50,12 +57,12 @@ impl<O: Operations> Lanes<O> {
                 let lane = Lane::with(shared, &op);
                 (op, lane)
             }
-            Admission::Queued { reply, watch } => match shared.wait(reply, watch).await? {
+            Admission::Queued(reply) => match shared.wait(reply).await? {
                 Reply::Done(outcome) => return outcome,
                 Reply::Go(op, lane) => (op, lane),
             },
         };
-        let outcome = O::one(&*shared.store, &op, now).await;
+        let outcome = O::one(&shared.store, &op, now).await;
         lane.go_on();
         outcome
     }
@@ -72,9 +79,16 @@ impl<O: Operations> Shared<O> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn wait(self: &Arc<Self>, mut reply: oneshot::Receiver<Reply<O>>, watch: bool) -> Result<Reply<O>> {
-        if watch && Handle::try_current().is_ok() {
-            if let Ok(reply) = tokio::time::timeout(PATIENCE, &mut reply).await {
+    async fn wait(self: &Arc<Self>, mut reply: oneshot::Receiver<Reply<O>>) -> Result<Reply<O>> {
+        if Handle::try_current().is_err() {
+            return reply.await.map_err(|_| self.abandoned());
+        }
+        loop {
+            if let Ok(reply) = timeout(PATIENCE, &mut reply).await {
+                return reply.map_err(|_| self.abandoned());
+            }
+            self.queue().ask();
+            if let Ok(reply) = timeout(PULSE, &mut reply).await {
                 return reply.map_err(|_| self.abandoned());
             }
             // Bound first: the lane locks the queue itself.
@@ -83,13 +97,12 @@ impl<O: Operations> Shared<O> {
                 Lane::surplus(self).drive();
             }
         }
-        reply.await.map_err(|_| self.abandoned())
     }
 
     fn abandoned(&self) -> Error {
         Error::unavailable("the runtime that drove this call's batch was shut down; try again")
             .with_backend(self.store.backend())
-            .with_indeterminate(!O::REPEATABLE)
+            .with_in_doubt(!O::REPEATABLE)
     }
 }
 
@@ -101,14 +114,22 @@ pub(super) struct Lane<O: Operations> {
     holder: Holder,
 }
 
-#[derive(PartialEq, Eq)]
 enum Holder {
     /// A caller, for an operation of its own.
     Caller,
     /// A task, for batch after batch.
-    Driver,
+    Driver(Arc<Pulse>),
     /// The lane was given back or passed on.
     Nobody,
+}
+
+impl Holder {
+    fn driver(&self) -> Option<&Arc<Pulse>> {
+        match self {
+            Holder::Driver(pulse) => Some(pulse),
+            Holder::Caller | Holder::Nobody => None,
+        }
+    }
 }
 
 impl<O: Operations> Lane<O> {
@@ -136,7 +157,7 @@ impl<O: Operations> Lane<O> {
         for key in self.held.drain(..) {
             queue.release(&key);
         }
-        let keeps = queue.keeps_lane(self.holder == Holder::Driver);
+        let keeps = queue.keeps_lane(self.holder.driver());
         if !keeps {
             self.holder = Holder::Nobody;
         }
@@ -147,14 +168,18 @@ impl<O: Operations> Lane<O> {
     /// next caller.
     fn drive(mut self) {
         let Ok(runtime) = Handle::try_current() else { return };
-        self.shared.queue().driver_starts();
-        self.holder = Holder::Driver;
-        runtime.spawn(async move {
+        let pulse = Arc::new(Pulse::default());
+        self.shared.queue().driver_starts(&pulse);
+        self.holder = Holder::Driver(Arc::clone(&pulse));
+        runtime.spawn(Beating::new(pulse, async move {
             while self.carry().await {
                 // The callers just answered come back first, so that the next batch is as large as this one.
                 tokio::task::yield_now().await;
             }
-        });
+        }));
+        // A worker keeps the task that it spawned last for itself, and may be busy for long with what comes after this
+        // call. This one makes room: the driver goes to where other workers find it.
+        runtime.spawn(std::future::ready(()));
     }
 
     /// Carries one batch. False if nothing waits any more.
@@ -167,7 +192,7 @@ impl<O: Operations> Lane<O> {
             self.held.extend(waiting.iter().map(|waiting| O::key(&waiting.op).clone()));
         }
         let shared = Arc::clone(&self.shared);
-        Batch::new(waiting).run(&*shared.store, shared.deadline, self).await;
+        Batch::new(waiting).run(&shared.store, shared.deadline, self).await;
         true
     }
 
@@ -196,11 +221,11 @@ impl<O: Operations> Drop for Lane<O> {
     fn drop(&mut self) {
         // Given up half-way: the caller went away, the store panicked, or the runtime is shutting down. There may
         // be no runtime here to go on with, so a waiting caller takes the lane.
-        if self.holder == Holder::Driver {
-            self.shared.queue().driver_fails();
+        if let Holder::Driver(pulse) = &self.holder {
+            self.shared.queue().driver_ends(pulse);
             self.holder = Holder::Caller;
         }
-        while self.holder == Holder::Caller && self.next() {
+        while matches!(self.holder, Holder::Caller) && self.next() {
             let next = self.shared.queue().pop();
             let Some(Waiting { op, caller, .. }) = next else { continue };
             let lane = Lane::with(&self.shared, &op);

@@ -3,6 +3,7 @@
 mod batch;
 mod lanes;
 mod operations;
+mod pulse;
 mod queue;
 #[cfg(test)]
 mod tests;
@@ -16,10 +17,14 @@ use async_trait::async_trait;
 
 use self::lanes::Lanes;
 use self::operations::{Loads, Writes};
+use crate::checked::Checked;
+use crate::contract::{
+    Create, Created, Destroy, DestroyPrincipal, Filter, Listed, Load, Loaded, Rotate, Rotated, Store, Touch,
+    Touched, Update, Write, Written,
+};
 use crate::{
-    Capabilities, Create, Created, Destroy, DestroyMode, Error, ErrorKind, Filter, Finding, Gathering,
-    KeyFormat, Listed, Principal, Record, Result, Rotate, Rotated, SessionKey, Store, Timestamp, Touch,
-    Update, Updated, Write, Written,
+    Capabilities, Error, ErrorKind, Fate, Finding, Gathering, KeyFormat, Principal, Result, SessionKey,
+    Timestamp, Updated,
 };
 
 /// A store in front of another one that gathers concurrent calls into its many-key forms.
@@ -40,7 +45,7 @@ use crate::{
 /// - **One key.** Writes of one session happen in the order of their arrival: a write waits for an earlier one that
 ///   is queued or under way, and a batch never holds two of them. Loads are not ordered against writes: a load that
 ///   begins after a write was acknowledged sees it, and one that runs beside it sees either state, as without
-///   gathering. Loads of one session in one batch share one answer.
+///   gathering. Loads of one session in one batch share one answer, each with what its caller [knows](Load::known).
 /// - **Time.** A batch has one `now`, the greatest of its operations'. That clock was read no earlier than each call
 ///   began and before the batch went out, so it shows a moment within every call, and an outcome at that moment is one
 ///   which each call could have had alone. Operations whose times are over a second apart (a clock was set) do not
@@ -51,7 +56,7 @@ use crate::{
 ///   [`Unavailable`](ErrorKind::Unavailable), what was not tried yet gets the same error.
 /// - **Bounded.** A batch and its repetition have a [deadline](Gathered::with_deadline). A backend that panics in a
 ///   batch fails that batch. Neither stops the lane. If every lane is held by a caller that has ceased to poll its
-///   call, the queue goes on without them after 100 ms.
+///   call, or by a task on a runtime that is not polled, the queue goes on without them after 150 ms.
 ///
 /// All other operations go straight through, concurrent with whatever is queued.
 ///
@@ -63,7 +68,7 @@ use crate::{
 /// Batches run in a task on the tokio runtime of one of the callers, which needs its timer enabled. Where there is
 /// no tokio runtime, everything goes out one by one.
 pub struct Gathered {
-    store: Arc<dyn Store>,
+    store: Checked,
     gathering: Gathering,
     loads: Lanes<Loads>,
     writes: Lanes<Writes>,
@@ -73,8 +78,13 @@ impl Gathered {
     /// How long a batch may take, if nothing else is said.
     const DEADLINE: Duration = Duration::from_secs(5);
 
-    /// Gathers calls to `store` as `gathering` says. [`Store::gathering`] is what the backend recommends.
+    /// Gathers calls to `store` as `gathering` says, each of them [checked](Checked) before it waits for company.
+    /// [`Store::gathering`] is what the backend recommends.
     pub fn new(store: Arc<dyn Store>, gathering: Gathering) -> Gathered {
+        Gathered::over(Checked::new(store), gathering)
+    }
+
+    pub(crate) fn over(store: Checked, gathering: Gathering) -> Gathered {
         Gathered::build(store, gathering, Gathered::DEADLINE)
     }
 
@@ -87,10 +97,10 @@ impl Gathered {
         Gathered::build(self.store, self.gathering, deadline)
     }
 
-    fn build(store: Arc<dyn Store>, gathering: Gathering, deadline: Duration) -> Gathered {
+    fn build(store: Checked, gathering: Gathering, deadline: Duration) -> Gathered {
         Gathered {
-            loads: Lanes::new(Arc::clone(&store), gathering.read_lanes, gathering, deadline),
-            writes: Lanes::new(Arc::clone(&store), gathering.write_lanes, gathering, deadline),
+            loads: Lanes::new(store.clone(), gathering.read_lanes, gathering, deadline),
+            writes: Lanes::new(store.clone(), gathering.write_lanes, gathering, deadline),
             store,
             gathering,
         }
@@ -105,6 +115,49 @@ impl Gathered {
             ),
         )
         .with_backend(self.store.backend())
+    }
+}
+
+/// The single forms as a handle calls them. The trait's do the same, and put the future into a box, which costs an
+/// allocation.
+impl Gathered {
+    pub(crate) async fn create(&self, create: &Create, now: Timestamp) -> Result<Created> {
+        match self.writes.call(Write::Create(create.clone()), now).await? {
+            Written::Created(created) => Ok(created),
+            other => Err(self.mismatch(other)),
+        }
+    }
+
+    pub(crate) async fn load(&self, load: &Load, now: Timestamp) -> Result<Loaded> {
+        if self.loads.are_off() {
+            return self.store.load_one(load, now).await;
+        }
+        self.loads.call(load.clone(), now).await
+    }
+
+    pub(crate) async fn update(&self, update: &Update, now: Timestamp) -> Result<Updated> {
+        match self.writes.call(Write::Update(update.clone()), now).await? {
+            Written::Updated(updated) => Ok(updated),
+            other => Err(self.mismatch(other)),
+        }
+    }
+
+    pub(crate) async fn touch(&self, touch: &Touch, now: Timestamp) -> Result<Touched> {
+        match self.writes.call(Write::Touch(touch.clone()), now).await? {
+            Written::Touched(touched) => Ok(touched),
+            other => Err(self.mismatch(other)),
+        }
+    }
+
+    pub(crate) async fn destroy(&self, destroy: &Destroy, now: Timestamp) -> Result<bool> {
+        match self.writes.call(Write::Destroy(destroy.clone()), now).await? {
+            Written::Destroyed(ended) => Ok(ended),
+            other => Err(self.mismatch(other)),
+        }
+    }
+
+    pub(crate) async fn rotate(&self, rotate: &Rotate, now: Timestamp) -> Result<Rotated> {
+        self.store.rotate_one(rotate, now).await
     }
 }
 
@@ -123,49 +176,39 @@ impl Store for Gathered {
     }
 
     async fn create(&self, create: &Create, now: Timestamp) -> Result<Created> {
-        match self.writes.call(Write::Create(create.clone()), now).await? {
-            Written::Created(created) => Ok(created),
-            other => Err(self.mismatch(other)),
-        }
+        Gathered::create(self, create, now).await
     }
 
-    async fn load(&self, key: &SessionKey, now: Timestamp) -> Result<Option<Record>> {
-        self.loads.call(key.clone(), now).await
+    async fn load(&self, load: &Load, now: Timestamp) -> Result<Loaded> {
+        Gathered::load(self, load, now).await
     }
 
     async fn update(&self, update: &Update, now: Timestamp) -> Result<Updated> {
-        match self.writes.call(Write::Update(update.clone()), now).await? {
-            Written::Updated(updated) => Ok(updated),
-            other => Err(self.mismatch(other)),
-        }
+        Gathered::update(self, update, now).await
     }
 
-    async fn touch(&self, touch: &Touch, now: Timestamp) -> Result<bool> {
-        match self.writes.call(Write::Touch(touch.clone()), now).await? {
-            Written::Touched(live) => Ok(live),
-            other => Err(self.mismatch(other)),
-        }
+    async fn touch(&self, touch: &Touch, now: Timestamp) -> Result<Touched> {
+        Gathered::touch(self, touch, now).await
     }
 
     async fn destroy(&self, destroy: &Destroy, now: Timestamp) -> Result<bool> {
-        match self.writes.call(Write::Destroy(destroy.clone()), now).await? {
-            Written::Destroyed(ended) => Ok(ended),
-            other => Err(self.mismatch(other)),
-        }
+        Gathered::destroy(self, destroy, now).await
     }
 
     async fn rotate(&self, rotate: &Rotate, now: Timestamp) -> Result<Rotated> {
-        self.store.rotate(rotate, now).await
+        Gathered::rotate(self, rotate, now).await
     }
 
-    async fn destroy_principal(
-        &self,
-        principal: &Principal,
-        except: Option<&SessionKey>,
-        mode: DestroyMode,
-        now: Timestamp,
-    ) -> Result<u64> {
-        self.store.destroy_principal(principal, except, mode, now).await
+    async fn fate(&self, key: &SessionKey, now: Timestamp) -> Result<Fate> {
+        self.store.fate(key, now).await
+    }
+
+    async fn destroy_principal(&self, destroy: &DestroyPrincipal, now: Timestamp) -> Result<u64> {
+        self.store.destroy_principal(destroy, now).await
+    }
+
+    async fn forget_principal(&self, principal: &Principal, now: Timestamp) -> Result<u64> {
+        self.store.forget_principal(principal, now).await
     }
 
     async fn purge_expired(&self, now: Timestamp, limit: NonZeroU32) -> Result<u64> {
@@ -198,8 +241,8 @@ impl Store for Gathered {
         self.store.diagnose().await
     }
 
-    async fn load_many(&self, keys: &[SessionKey], now: Timestamp) -> Result<Vec<Result<Option<Record>>>> {
-        self.store.load_many(keys, now).await
+    async fn load_many(&self, loads: &[Load], now: Timestamp) -> Result<Vec<Result<Loaded>>> {
+        self.store.load_many(loads, now).await
     }
 
     async fn write_many(&self, writes: &[Write], now: Timestamp) -> Result<Vec<Result<Written>>> {

@@ -1,11 +1,14 @@
 //! The two kinds of operations that are gathered, each kind by itself.
 
-use crate::{Record, Result, SessionKey, Store, Timestamp, Write, Written};
+use crate::checked::Checked;
+use crate::contract::{Load, Loaded, Write, Written};
+use crate::mutants::broken;
+use crate::{Result, SessionKey, Timestamp};
 
 /// What the lanes need to know of the operations they carry.
 pub(super) trait Operations: Sized + Send + Sync + 'static {
     /// One operation.
-    type Op: Send + Sync + 'static;
+    type Op: Clone + Send + Sync + 'static;
     /// Its outcome.
     type Answer: Clone + Send + 'static;
 
@@ -16,17 +19,23 @@ pub(super) trait Operations: Sized + Send + Sync + 'static {
 
     fn key(op: &Self::Op) -> &SessionKey;
 
+    /// Takes `other`, on the same key and unordered, along with `op`.
+    fn join(op: &mut Self::Op, other: &Self::Op);
+
+    /// What the answer to joined operations says to one of them.
+    fn answer_to(op: &Self::Op, answer: Self::Answer) -> Self::Answer;
+
     /// What it counts against the bound of a batch in bytes.
     fn bytes(op: &Self::Op) -> usize;
 
     fn one(
-        store: &dyn Store,
+        store: &Checked,
         op: &Self::Op,
         now: Timestamp,
     ) -> impl Future<Output = Result<Self::Answer>> + Send;
 
     fn many(
-        store: &dyn Store,
+        store: &Checked,
         ops: &[Self::Op],
         now: Timestamp,
     ) -> impl Future<Output = Result<Vec<Result<Self::Answer>>>> + Send;
@@ -36,30 +45,42 @@ pub(super) trait Operations: Sized + Send + Sync + 'static {
 pub(super) struct Loads;
 
 impl Operations for Loads {
-    type Op = SessionKey;
-    type Answer = Option<Record>;
+    type Op = Load;
+    type Answer = Loaded;
 
     const ORDERED: bool = false;
     const REPEATABLE: bool = true;
 
-    fn key(op: &SessionKey) -> &SessionKey {
-        op
+    fn key(op: &Load) -> &SessionKey {
+        &op.key
     }
 
-    fn bytes(_: &SessionKey) -> usize {
+    /// Who knows different versions, asks for the payload together.
+    fn join(op: &mut Load, other: &Load) {
+        op.known = op
+            .known
+            .filter(|_| op.known == other.known || broken("gatherer: all know what the first one knows"));
+    }
+
+    fn answer_to(op: &Load, answer: Loaded) -> Loaded {
+        match answer {
+            Loaded::Record(record) if !broken("gatherer: sends everybody the payload") => {
+                Loaded::of(record, op.known)
+            }
+            answer => answer,
+        }
+    }
+
+    fn bytes(_: &Load) -> usize {
         0
     }
 
-    async fn one(store: &dyn Store, op: &SessionKey, now: Timestamp) -> Result<Option<Record>> {
-        store.load(op, now).await
+    async fn one(store: &Checked, op: &Load, now: Timestamp) -> Result<Loaded> {
+        store.load_one(op, now).await
     }
 
-    async fn many(
-        store: &dyn Store,
-        ops: &[SessionKey],
-        now: Timestamp,
-    ) -> Result<Vec<Result<Option<Record>>>> {
-        store.load_many(ops, now).await
+    async fn many(store: &Checked, ops: &[Load], now: Timestamp) -> Result<Vec<Result<Loaded>>> {
+        store.load_batch(ops, now).await
     }
 }
 
@@ -78,20 +99,22 @@ impl Operations for Writes {
         op.key()
     }
 
+    /// Writes are ordered: each goes for itself.
+    fn join(_: &mut Write, _: &Write) {}
+
+    fn answer_to(_: &Write, answer: Written) -> Written {
+        answer
+    }
+
     fn bytes(op: &Write) -> usize {
         op.payload_len()
     }
 
-    async fn one(store: &dyn Store, op: &Write, now: Timestamp) -> Result<Written> {
-        match op {
-            Write::Create(create) => store.create(create, now).await.map(Written::Created),
-            Write::Update(update) => store.update(update, now).await.map(Written::Updated),
-            Write::Touch(touch) => store.touch(touch, now).await.map(Written::Touched),
-            Write::Destroy(destroy) => store.destroy(destroy, now).await.map(Written::Destroyed),
-        }
+    async fn one(store: &Checked, op: &Write, now: Timestamp) -> Result<Written> {
+        store.write_one(op, now).await
     }
 
-    async fn many(store: &dyn Store, ops: &[Write], now: Timestamp) -> Result<Vec<Result<Written>>> {
-        store.write_many(ops, now).await
+    async fn many(store: &Checked, ops: &[Write], now: Timestamp) -> Result<Vec<Result<Written>>> {
+        store.write_batch(ops, now).await
     }
 }

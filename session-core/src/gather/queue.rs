@@ -1,12 +1,15 @@
 //! Who may go out now, and what waits: plain data under one lock, without tasks or time.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::lanes::Lane;
 use super::operations::Operations;
+use super::pulse::Pulse;
+use crate::mutants::broken;
 use crate::{Gathering, Result, SessionKey, Timestamp};
 
 /// The operations of a batch have times at most this far apart.
@@ -21,8 +24,8 @@ pub(super) struct Queue<O: Operations> {
     max_bytes: usize,
     /// Lanes in use. One more than `lanes` while the queue is being [relieved](Queue::relieve).
     busy: usize,
-    /// How many of those are driven by a task of their own, and so certain to go on.
-    driven: usize,
+    /// The tasks that drive lanes. One that is polled is certain to go on.
+    drivers: Vec<Arc<Pulse>>,
     /// What the next free lane takes. Of ordered operations, one for each key at most.
     ready: VecDeque<Waiting<O>>,
     /// For ordered operations: the keys that are ready or under way, and what waits behind each.
@@ -49,11 +52,7 @@ pub(super) enum Admission<O: Operations> {
     /// It goes out alone on a lane that is its own now.
     Alone(O::Op),
     /// It waits for its turn.
-    Queued {
-        reply: oneshot::Receiver<Reply<O>>,
-        /// No lane is certain to go on by itself: after a while somebody must [relieve](Queue::relieve) the queue.
-        watch: bool,
-    },
+    Queued(oneshot::Receiver<Reply<O>>),
 }
 
 impl<O: Operations> Queue<O> {
@@ -63,7 +62,7 @@ impl<O: Operations> Queue<O> {
             max_batch: gathering.max_batch.max(1),
             max_bytes: gathering.max_bytes,
             busy: 0,
-            driven: 0,
+            drivers: Vec::new(),
             ready: VecDeque::new(),
             keys: HashMap::new(),
         }
@@ -71,7 +70,8 @@ impl<O: Operations> Queue<O> {
 
     /// A new operation arrives.
     pub(super) fn admit(&mut self, op: O::Op, now: Timestamp) -> Admission<O> {
-        let behind = if O::ORDERED { self.keys.get_mut(O::key(&op)) } else { None };
+        let ordered = O::ORDERED && !broken("gatherer: does not keep writes on one key apart");
+        let behind = if ordered { self.keys.get_mut(O::key(&op)) } else { None };
         if behind.is_none() && self.busy < self.lanes {
             if O::ORDERED {
                 self.keys.insert(O::key(&op).clone(), VecDeque::new());
@@ -90,7 +90,7 @@ impl<O: Operations> Queue<O> {
                 self.ready.push_back(waiting);
             }
         }
-        Admission::Queued { reply, watch: self.driven == 0 }
+        Admission::Queued(reply)
     }
 
     /// The next batch, in order of arrival; empty if nothing waits.
@@ -98,12 +98,14 @@ impl<O: Operations> Queue<O> {
         let mut batch = Vec::with_capacity(self.ready.len().min(self.max_batch));
         let mut bytes = 0_usize;
         let mut times: Option<(Timestamp, Timestamp)> = None;
-        while batch.len() < self.max_batch {
+        while batch.len() < self.max_batch || broken("gatherer: makes batches of any length") {
             let Some(next) = self.front() else { break };
             bytes = bytes.saturating_add(O::bytes(&next.op));
             let (first, last) =
                 times.map_or((next.now, next.now), |(first, last)| (first.min(next.now), last.max(next.now)));
-            let fits = bytes <= self.max_bytes && last.saturating_since(first) <= MAX_SPREAD;
+            let is_close =
+                last.saturating_since(first) <= MAX_SPREAD || broken("gatherer: takes no notice of times");
+            let fits = is_close && (bytes <= self.max_bytes || broken("gatherer: takes no notice of bytes"));
             if !fits && !batch.is_empty() {
                 break;
             }
@@ -128,11 +130,16 @@ impl<O: Operations> Queue<O> {
 
     /// The operation on this key is over: the next one on it is ready.
     pub(super) fn release(&mut self, key: &SessionKey) {
-        if !O::ORDERED {
+        if !O::ORDERED || broken("gatherer: never frees a key") {
             return;
         }
         if let Some(others) = self.keys.get_mut(key) {
-            match others.pop_front() {
+            let next = if broken("gatherer: the last on a key is first") {
+                others.pop_back()
+            } else {
+                others.pop_front()
+            };
+            match next {
                 Some(next) => self.ready.push_back(next),
                 None => _ = self.keys.remove(key),
             }
@@ -140,32 +147,40 @@ impl<O: Operations> Queue<O> {
     }
 
     /// What was under way on a lane is over: true if the lane goes on with what waits. Otherwise it is given back.
-    /// `driven` says whether a task drives it.
-    pub(super) fn keeps_lane(&mut self, driven: bool) -> bool {
-        let other_drivers = self.driven - usize::from(driven);
-        let surplus = self.busy > self.lanes && other_drivers > 0;
+    /// `driver` is the task that drives it, if there is one.
+    pub(super) fn keeps_lane(&mut self, driver: Option<&Arc<Pulse>>) -> bool {
+        let is_other = |other: &&Arc<Pulse>| driver.is_none_or(|driver| !Arc::ptr_eq(driver, other));
+        let surplus =
+            self.busy > self.lanes && self.drivers.iter().filter(is_other).any(|driver| !driver.is_silent());
         if !surplus && self.front().is_some() {
             return true;
         }
         self.busy -= 1;
-        self.driven = other_drivers;
+        if let Some(driver) = driver {
+            self.driver_ends(driver);
+        }
         false
     }
 
     /// A task drives one lane more from now on.
-    pub(super) fn driver_starts(&mut self) {
-        self.driven += 1;
+    pub(super) fn driver_starts(&mut self, driver: &Arc<Pulse>) {
+        self.drivers.push(Arc::clone(driver));
     }
 
-    /// A task was ended in the midst of driving a lane.
-    pub(super) fn driver_fails(&mut self) {
-        self.driven -= 1;
+    /// A task drives no lane any more.
+    pub(super) fn driver_ends(&mut self, driver: &Arc<Pulse>) {
+        self.drivers.retain(|other| !Arc::ptr_eq(driver, other));
+    }
+
+    /// Asks every driver for a sign of life.
+    pub(super) fn ask(&self) {
+        self.drivers.iter().for_each(|driver| driver.ask());
     }
 
     /// Opens a lane more than there are, if operations are ready and no lane is certain to come back for them. True
     /// if it did.
     pub(super) fn relieve(&mut self) -> bool {
-        let needed = self.driven == 0 && self.front().is_some();
+        let needed = self.drivers.iter().all(|driver| driver.is_silent()) && self.front().is_some();
         if needed {
             self.busy += 1;
         }
@@ -181,6 +196,6 @@ impl<O: Operations> Queue<O> {
     /// True if no lane is in use and nothing waits.
     #[cfg(test)]
     pub(super) fn is_idle(&self) -> bool {
-        self.busy == 0 && self.driven == 0 && self.ready.is_empty() && self.keys.is_empty()
+        self.busy == 0 && self.drivers.is_empty() && self.ready.is_empty() && self.keys.is_empty()
     }
 }

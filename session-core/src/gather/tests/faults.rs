@@ -7,12 +7,13 @@ use futures_util::task::noop_waker_ref;
 use tokio::spawn;
 use tokio::task::JoinHandle;
 
-use super::script::Fate;
+use super::script::Turn;
 use super::*;
-use crate::{Error, ErrorKind, Result, Store, Updated};
+use crate::contract::{Store, Touched};
+use crate::{Error, ErrorKind, Result, Updated};
 
 /// One update holds the lane; the others wait behind it, in this order.
-async fn updates<const N: usize>(
+pub(super) async fn updates<const N: usize>(
     store: &Arc<Gathered>,
     names: [&'static str; N],
 ) -> [JoinHandle<Result<Updated>>; N] {
@@ -24,7 +25,9 @@ async fn updates<const N: usize>(
     calls
 }
 
-async fn outcomes<const N: usize>(calls: [JoinHandle<Result<Updated>>; N]) -> Vec<Result<Updated>> {
+pub(super) async fn outcomes<const N: usize>(
+    calls: [JoinHandle<Result<Updated>>; N],
+) -> Vec<Result<Updated>> {
     join_all(calls).await.into_iter().map(|outcome| outcome.unwrap()).collect()
 }
 
@@ -37,8 +40,8 @@ async fn with_sessions(script: &Script, names: &[&str]) {
 #[tokio::test]
 async fn one_poison_row_harms_no_other() {
     let script = Script::shut_with(|call| match call.keys.iter().any(|key| key == "poison") {
-        true => Fate::Fail { kind: ErrorKind::Backend, indeterminate: false },
-        false => Fate::Succeed,
+        true => Turn::Fail { kind: ErrorKind::Backend, in_doubt: false },
+        false => Turn::Succeed,
     });
     with_sessions(&script, &["a", "z"]).await;
     let store = gathered(&script, NARROW);
@@ -58,16 +61,16 @@ async fn one_poison_row_harms_no_other() {
 #[tokio::test]
 async fn writes_of_a_batch_that_may_have_been_done_are_not_repeated() {
     let script = Script::shut_with(|call| match call.form {
-        "write_many" => Fate::Fail { kind: ErrorKind::Unavailable, indeterminate: true },
-        _ => Fate::Succeed,
+        "write_many" => Turn::Fail { kind: ErrorKind::Unavailable, in_doubt: true },
+        _ => Turn::Succeed,
     });
     let store = gathered(&script, NARROW);
     let calls = updates(&store, ["first", "a", "b"]).await;
     script.throw_open();
     for outcome in &outcomes(calls).await[1..] {
         let error = outcome.as_ref().unwrap_err();
-        assert_eq!((error.kind(), error.is_indeterminate()), (ErrorKind::Unavailable, true));
-        assert_eq!(error.to_string(), "write_many fails as told");
+        assert_eq!((error.kind(), error.is_in_doubt()), (ErrorKind::Unavailable, true));
+        assert_eq!(error.to_string(), "script: write_many fails as told");
     }
     assert_eq!(script.calls(), ["update first", "write_many a b"]);
     assert_idle(&store).await;
@@ -76,14 +79,14 @@ async fn writes_of_a_batch_that_may_have_been_done_are_not_repeated() {
 #[tokio::test]
 async fn loads_of_a_batch_that_failed_in_any_way_are_repeated() {
     let script = Script::shut_with(|call| match call.form {
-        "load_many" => Fate::Fail { kind: ErrorKind::Unavailable, indeterminate: true },
-        _ => Fate::Succeed,
+        "load_many" => Turn::Fail { kind: ErrorKind::Unavailable, in_doubt: true },
+        _ => Turn::Succeed,
     });
     with_sessions(&script, &["a", "b"]).await;
     let store = gathered(&script, NARROW);
     let calls = ["first", "a", "b"].map(|name| {
         let store = Arc::clone(&store);
-        spawn(async move { store.load(&key(name), NOW).await.unwrap().is_some() })
+        spawn(async move { store.load(&load(name), NOW).await.unwrap() != Loaded::Gone })
     });
     settle().await;
     script.throw_open();
@@ -95,9 +98,9 @@ async fn loads_of_a_batch_that_failed_in_any_way_are_repeated() {
 #[tokio::test]
 async fn a_database_that_is_not_there_is_not_asked_for_every_row() {
     let script = Script::shut_with(|call| match call.form {
-        "write_many" => Fate::Fail { kind: ErrorKind::Unavailable, indeterminate: false },
-        _ if call.keys == ["b"] => Fate::Fail { kind: ErrorKind::Unavailable, indeterminate: true },
-        _ => Fate::Succeed,
+        "write_many" => Turn::Fail { kind: ErrorKind::Unavailable, in_doubt: false },
+        _ if call.keys == ["b"] => Turn::Fail { kind: ErrorKind::Unavailable, in_doubt: true },
+        _ => Turn::Succeed,
     });
     with_sessions(&script, &["a"]).await;
     let store = gathered(&script, NARROW);
@@ -105,24 +108,23 @@ async fn a_database_that_is_not_there_is_not_asked_for_every_row() {
     script.throw_open();
     let outcomes = outcomes(calls).await;
     assert!(outcomes[1].is_ok());
-    let indeterminate =
-        |outcome: &Result<Updated>| outcome.as_ref().map_err(Error::is_indeterminate).unwrap_err();
-    assert!(indeterminate(&outcomes[2]), "this one was tried");
-    assert!(!indeterminate(&outcomes[3]), "this one was not");
+    let in_doubt = |outcome: &Result<Updated>| outcome.as_ref().map_err(Error::is_in_doubt).unwrap_err();
+    assert!(in_doubt(&outcomes[2]), "this one was tried");
+    assert!(!in_doubt(&outcomes[3]), "this one was not");
     assert_eq!(script.calls(), ["update first", "write_many a b c", "update a", "update b"]);
     assert_idle(&store).await;
 }
 
 #[tokio::test]
 async fn a_batch_with_a_wrong_number_of_answers_answers_nobody() {
-    let script = Script::shut_with(|_| Fate::LoseAnAnswer);
+    let script = Script::shut_with(|_| Turn::LoseAnAnswer);
     with_sessions(&script, &["a", "b"]).await;
     let store = gathered(&script, NARROW);
     let calls = updates(&store, ["first", "a", "b"]).await;
     script.throw_open();
     for outcome in &outcomes(calls).await[1..] {
         let error = outcome.as_ref().unwrap_err();
-        assert_eq!((error.kind(), error.is_indeterminate()), (ErrorKind::Backend, true));
+        assert_eq!((error.kind(), error.is_in_doubt()), (ErrorKind::Backend, true));
     }
     assert_eq!(script.calls(), ["update first", "write_many a b"]);
 }
@@ -130,13 +132,13 @@ async fn a_batch_with_a_wrong_number_of_answers_answers_nobody() {
 #[tokio::test]
 async fn an_error_that_callers_share_is_alike_for_all_of_them() {
     let script = Script::shut_with(|call| match call.keys == ["bad"] || call.form == "load_many" {
-        true => Fate::Fail { kind: ErrorKind::Corrupt, indeterminate: false },
-        false => Fate::Succeed,
+        true => Turn::Fail { kind: ErrorKind::Corrupt, in_doubt: false },
+        false => Turn::Succeed,
     });
     let store = gathered(&script, NARROW);
     let calls = ["first", "bad", "good", "bad"].map(|name| {
         let store = Arc::clone(&store);
-        spawn(async move { store.load(&key(name), NOW).await })
+        spawn(async move { store.load(&load(name), NOW).await })
     });
     settle().await;
     script.throw_open();
@@ -213,15 +215,15 @@ async fn a_lane_passes_by_those_who_went_away() {
 #[tokio::test]
 async fn a_panicking_batch_fails_its_callers_and_not_the_lane() {
     let script = Script::shut_with(|call| match call.form {
-        "write_many" => Fate::Panic,
-        _ => Fate::Succeed,
+        "write_many" => Turn::Panic,
+        _ => Turn::Succeed,
     });
     let store = gathered(&script, NARROW);
     let calls = updates(&store, ["first", "a", "b"]).await;
     script.throw_open();
     for outcome in &outcomes(calls).await[1..] {
         let error = outcome.as_ref().unwrap_err();
-        assert_eq!((error.kind(), error.is_indeterminate()), (ErrorKind::Backend, true));
+        assert_eq!((error.kind(), error.is_in_doubt()), (ErrorKind::Backend, true));
     }
     assert_eq!(store.update(&update("a", "1"), NOW).await.unwrap(), Updated::Gone, "the lane goes on");
     assert_idle(&store).await;
@@ -230,8 +232,8 @@ async fn a_panicking_batch_fails_its_callers_and_not_the_lane() {
 #[tokio::test]
 async fn a_panic_in_a_call_of_its_own_reaches_its_caller_and_not_the_lane() {
     let script = Script::shut_with(|call| match call.keys == ["poison"] {
-        true => Fate::Panic,
-        false => Fate::Succeed,
+        true => Turn::Panic,
+        false => Turn::Succeed,
     });
     let store = gathered(&script, NARROW);
     let [poison, a, b] = updates(&store, ["poison", "a", "b"]).await;
@@ -245,8 +247,8 @@ async fn a_panic_in_a_call_of_its_own_reaches_its_caller_and_not_the_lane() {
 #[tokio::test(start_paused = true)]
 async fn a_hanging_batch_ends_at_its_deadline_and_the_lane_goes_on() {
     let script = Script::shut_with(|call| match call.form {
-        "write_many" => Fate::Hang,
-        _ => Fate::Succeed,
+        "write_many" => Turn::Hang,
+        _ => Turn::Succeed,
     });
     let store = Gathered::new(script.clone(), NARROW).with_deadline(Duration::from_secs(2));
     let store = Arc::new(store);
@@ -257,7 +259,7 @@ async fn a_hanging_batch_ends_at_its_deadline_and_the_lane_goes_on() {
     assert_eq!(begin.elapsed(), Duration::from_secs(2));
     for outcome in &outcomes[1..3] {
         let error = outcome.as_ref().unwrap_err();
-        assert_eq!((error.kind(), error.is_indeterminate()), (ErrorKind::Unavailable, true));
+        assert_eq!((error.kind(), error.is_in_doubt()), (ErrorKind::Unavailable, true));
     }
     assert_eq!(*outcomes[3].as_ref().unwrap(), Updated::Gone);
     assert_idle(&store).await;
@@ -266,9 +268,9 @@ async fn a_hanging_batch_ends_at_its_deadline_and_the_lane_goes_on() {
 #[tokio::test(start_paused = true)]
 async fn a_row_that_hangs_alone_leaves_the_answers_before_it() {
     let script = Script::shut_with(|call| match call.form {
-        "write_many" => Fate::Fail { kind: ErrorKind::Conflict, indeterminate: false },
-        _ if call.keys == ["m"] => Fate::Hang,
-        _ => Fate::Succeed,
+        "write_many" => Turn::Fail { kind: ErrorKind::Conflict, in_doubt: false },
+        _ if call.keys == ["m"] => Turn::Hang,
+        _ => Turn::Succeed,
     });
     let store = gathered(&script, NARROW);
     let calls = updates(&store, ["first", "z", "m", "a"]).await;
@@ -277,8 +279,8 @@ async fn a_row_that_hangs_alone_leaves_the_answers_before_it() {
     let [_, z, m, a] = calls;
     assert!(a.await.unwrap().is_ok());
     assert_eq!(begin.elapsed(), Duration::ZERO);
-    assert!(m.await.unwrap().unwrap_err().is_indeterminate());
-    assert!(!z.await.unwrap().unwrap_err().is_indeterminate(), "it was not tried");
+    assert!(m.await.unwrap().unwrap_err().is_in_doubt());
+    assert!(!z.await.unwrap().unwrap_err().is_in_doubt(), "it was not tried");
     assert_eq!(begin.elapsed(), Duration::from_secs(5));
     assert_idle(&store).await;
 }
@@ -291,8 +293,9 @@ async fn callers_that_do_not_poll_their_calls_do_not_stop_the_others() {
     let mut unpolled = store.touch(&a, NOW);
     assert!((&mut unpolled).now_or_never().is_none());
     script.throw_open();
-    assert!(!store.touch(&b, NOW).await.unwrap(), "though the only lane is held, and will not come back");
-    assert!(!unpolled.await.unwrap());
+    let touched = store.touch(&b, NOW).await.unwrap();
+    assert_eq!(touched, Touched::Gone, "though the only lane is held, and will not come back");
+    assert_eq!(unpolled.await.unwrap(), Touched::Gone);
     assert_idle(&store).await;
     assert_eq!(script.calls(), ["touch a", "touch b"]);
 }
@@ -309,7 +312,7 @@ fn without_a_runtime_callers_pass_the_lane_on() {
     }
     script.throw_open();
     for call in &mut calls {
-        assert!(matches!(call.as_mut().poll(&mut context), Poll::Ready(Ok(false))));
+        assert!(matches!(call.as_mut().poll(&mut context), Poll::Ready(Ok(Touched::Gone))));
     }
     assert_eq!(script.calls(), ["touch a", "touch b", "touch c"]);
     assert!(store.writes.is_idle());

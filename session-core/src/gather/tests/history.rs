@@ -8,7 +8,8 @@ use tokio::spawn;
 use tokio::time::timeout;
 
 use super::*;
-use crate::{Record, Store, Updated};
+use crate::Updated;
+use crate::contract::{Record, Store};
 
 const SESSIONS: usize = 5;
 const WORKERS: usize = 32;
@@ -31,8 +32,8 @@ impl Dice {
     }
 }
 
-async fn load(store: &Gathered, session: usize) -> Record {
-    store.load(&key(&name(session)), NOW).await.unwrap().unwrap()
+async fn record(store: &Gathered, session: usize) -> Record {
+    store.load(&load(&name(session)), NOW).await.unwrap().record().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
@@ -54,7 +55,7 @@ async fn no_increment_is_lost_and_no_load_is_older_than_an_acknowledged_write() 
             for _ in 0..STEPS {
                 let session = dice.roll(5);
                 let before = known[session].load(Ordering::SeqCst);
-                let record = load(&store, session).await;
+                let record = record(&store, session).await;
                 assert!(record.version.get() >= before, "a load went back in time");
                 known[session].fetch_max(record.version.get(), Ordering::SeqCst);
                 if dice.roll(4) == 0 {
@@ -81,7 +82,7 @@ async fn no_increment_is_lost_and_no_load_is_older_than_an_acknowledged_write() 
 
     let mut total = 0;
     for session in 0..SESSIONS {
-        let record = load(&store, session).await;
+        let record = record(&store, session).await;
         let count: u64 = record.payload.as_str().parse().unwrap();
         assert_eq!(i64::try_from(count).unwrap() + 1, record.version.get());
         total += count;
@@ -108,8 +109,8 @@ async fn callers_that_go_away_at_any_moment_leave_every_lane_in_order() {
                 let name = name(dice.roll(5));
                 let patience = Duration::from_micros(u64::try_from(dice.roll(60)).unwrap());
                 let outcome = match dice.roll(2) {
-                    0 => timeout(patience, store.load(&key(&name), NOW)).await.map(|record| {
-                        record.unwrap().unwrap();
+                    0 => timeout(patience, store.load(&load(&name), NOW)).await.map(|record| {
+                        record.unwrap().record().unwrap();
                     }),
                     _ => timeout(patience, store.update(&update(&name, "1"), NOW)).await.map(|outcome| {
                         assert!(matches!(outcome.unwrap(), Updated::Saved(_)));
@@ -128,7 +129,7 @@ async fn callers_that_go_away_at_any_moment_leave_every_lane_in_order() {
 
     let mut versions = 0;
     for session in 0..SESSIONS {
-        versions += load(&store, session).await.version.get() - 1;
+        versions += record(&store, session).await.version.get() - 1;
     }
     assert!(u64::try_from(versions).unwrap() >= acknowledged, "an acknowledged update is missing");
 }

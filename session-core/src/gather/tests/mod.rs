@@ -5,6 +5,7 @@ mod faults;
 mod history;
 mod order;
 mod script;
+mod unpolled;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +13,8 @@ use std::time::Duration;
 use script::Script;
 
 use super::Gathered;
-use crate::{
-    Create, Destroy, DestroyMode, Gathering, KeyFormat, Payload, SessionId, SessionKey, Store as _,
-    Timestamp, Touch, Update, Version,
-};
+use crate::contract::{Create, Destroy, Load, Loaded, Payload, Store as _, Touch, Update};
+use crate::{DestroyMode, Gathering, KeyFormat, SessionId, SessionKey, Timestamp, Version};
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 const LATER: Timestamp = Timestamp::from_millis(2_000_000);
@@ -31,21 +30,31 @@ fn key(name: &str) -> SessionKey {
     SessionId::new(name).unwrap().key(KeyFormat::Plain).unwrap()
 }
 
+fn load(name: &str) -> Load {
+    Load::new(key(name))
+}
+
 fn create(name: &str) -> Create {
-    Create { key: key(name), payload: Payload::from("0"), expires_at: LATER, principal: None }
+    Create {
+        key: key(name),
+        payload: Payload::from("0"),
+        expires_at: LATER,
+        principal: None,
+        version: Version::FIRST,
+    }
 }
 
 fn update(name: &str, payload: impl Into<String>) -> Update {
     let payload = Payload::from(payload.into());
-    Update { key: key(name), payload, expires_at: LATER, principal: None, expected: None }
+    Update { key: key(name), payload, expires_at: Some(LATER), principal: None, expected: None }
 }
 
 fn touch(name: &str) -> Touch {
-    Touch { key: key(name), expires_at: LATER }
+    Touch { key: key(name), expires_at: LATER, expected: None }
 }
 
 fn destroy(name: &str) -> Destroy {
-    Destroy { key: key(name), mode: DestroyMode::Soft }
+    Destroy { key: key(name), mode: DestroyMode::Keep }
 }
 
 /// Lets every task of this thread go on as far as it can.
@@ -67,5 +76,5 @@ async fn assert_idle(store: &Gathered) {
 }
 
 async fn version(script: &Script, name: &str) -> Option<Version> {
-    script.inner.load(&key(name), NOW).await.unwrap().map(|record| record.version)
+    script.inner.load(&load(name), NOW).await.unwrap().record().map(|record| record.version)
 }

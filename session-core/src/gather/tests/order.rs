@@ -4,7 +4,8 @@ use futures_util::future::join_all;
 use tokio::spawn;
 
 use super::*;
-use crate::{Store, Updated};
+use crate::Updated;
+use crate::contract::Store;
 
 #[tokio::test]
 async fn queued_writes_of_one_session_keep_their_order_and_never_share_a_batch() {
@@ -54,7 +55,7 @@ async fn a_load_does_not_wait_for_a_write_of_its_session() {
     });
     let load = spawn({
         let store = Arc::clone(&store);
-        async move { store.load(&key("a"), NOW).await }
+        async move { store.load(&load("a"), NOW).await }
     });
     settle().await;
     assert_eq!(script.calls(), ["touch a", "load a"]);

@@ -7,10 +7,13 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
+use crate::contract::{
+    Create, Created, Destroy, DestroyPrincipal, Filter, Listed, Load, Loaded, Rotate, Rotated, Store, Touch,
+    Touched, Update, Write, Written,
+};
 use crate::{
-    Capabilities, Create, Created, Destroy, DestroyMode, Error, ErrorKind, Filter, Finding, KeyFormat,
-    Listed, MemoryStore, Principal, Record, Result, Rotate, Rotated, SessionKey, Store, Timestamp, Touch,
-    Update, Updated, Write, Written,
+    Capabilities, Error, ErrorKind, Finding, KeyFormat, MemoryStore, Principal, Result, SessionKey,
+    Timestamp, Updated, Version,
 };
 
 /// A call as the store saw it.
@@ -24,11 +27,11 @@ pub(super) struct Call {
 }
 
 /// What becomes of a call behind the gate.
-pub(super) enum Fate {
+pub(super) enum Turn {
     Succeed,
     Fail {
         kind: ErrorKind,
-        indeterminate: bool,
+        in_doubt: bool,
     },
     Panic,
     Hang,
@@ -36,7 +39,7 @@ pub(super) enum Fate {
     LoseAnAnswer,
 }
 
-type Fates = dyn Fn(&Call) -> Fate + Send + Sync;
+type Turns = dyn Fn(&Call) -> Turn + Send + Sync;
 
 pub(super) struct Script {
     pub(super) inner: MemoryStore,
@@ -44,36 +47,39 @@ pub(super) struct Script {
     /// How often each call lets others go first, as a database does that takes its time.
     pauses: usize,
     calls: Mutex<Vec<Call>>,
-    fates: Box<Fates>,
+    /// What the loads so far knew, one list for each trip.
+    known: Mutex<Vec<Vec<Option<Version>>>>,
+    turns: Box<Turns>,
 }
 
 impl Script {
     /// A store whose gate is shut: each call waits for [`Script::admit`].
     pub(super) fn shut() -> Arc<Script> {
-        Script::shut_with(|_| Fate::Succeed)
+        Script::shut_with(|_| Turn::Succeed)
     }
 
-    /// As [`Script::shut`], with fates of one's own.
-    pub(super) fn shut_with(fates: impl Fn(&Call) -> Fate + Send + Sync + 'static) -> Arc<Script> {
-        Script::with(0, 0, fates)
+    /// As [`Script::shut`], with turns of one's own.
+    pub(super) fn shut_with(turns: impl Fn(&Call) -> Turn + Send + Sync + 'static) -> Arc<Script> {
+        Script::with(0, 0, turns)
     }
 
     /// A store whose gate stands open, and which takes its time: what is called meanwhile arrives during the call.
     pub(super) fn open() -> Arc<Script> {
-        Script::with(Semaphore::MAX_PERMITS, 2, |_| Fate::Succeed)
+        Script::with(Semaphore::MAX_PERMITS, 2, |_| Turn::Succeed)
     }
 
     fn with(
         permits: usize,
         pauses: usize,
-        fates: impl Fn(&Call) -> Fate + Send + Sync + 'static,
+        turns: impl Fn(&Call) -> Turn + Send + Sync + 'static,
     ) -> Arc<Script> {
         Arc::new(Script {
             inner: MemoryStore::with_key_format(KeyFormat::Plain),
             gate: Semaphore::new(permits),
             pauses,
             calls: Mutex::default(),
-            fates: Box::new(fates),
+            known: Mutex::default(),
+            turns: Box::new(turns),
         })
     }
 
@@ -98,7 +104,12 @@ impl Script {
         self.calls.lock().unwrap().iter().map(|call| call.now).collect()
     }
 
-    async fn pass(&self, form: &'static str, keys: &[&SessionKey], now: Timestamp) -> Result<Fate> {
+    /// The versions that the loads of each trip so far knew.
+    pub(super) fn known(&self) -> Vec<Vec<Option<Version>>> {
+        self.known.lock().unwrap().clone()
+    }
+
+    async fn pass(&self, form: &'static str, keys: &[&SessionKey], now: Timestamp) -> Result<Turn> {
         let keys = keys.iter().map(|key| key.as_text().unwrap().to_owned()).collect();
         let call = Call { form, keys, now };
         self.calls.lock().unwrap().push(call.clone());
@@ -106,13 +117,13 @@ impl Script {
         for _ in 0..self.pauses {
             tokio::task::yield_now().await;
         }
-        match (self.fates)(&call) {
-            Fate::Fail { kind, indeterminate } => {
-                Err(Error::new(kind, format!("{form} fails as told")).with_indeterminate(indeterminate))
+        match (self.turns)(&call) {
+            Turn::Fail { kind, in_doubt } => {
+                Err(Error::new(kind, format!("{form} fails as told")).with_in_doubt(in_doubt))
             }
-            Fate::Panic => panic!("{form} panics as told"),
-            Fate::Hang => std::future::pending().await,
-            fate => Ok(fate),
+            Turn::Panic => panic!("{form} panics as told"),
+            Turn::Hang => std::future::pending().await,
+            turn => Ok(turn),
         }
     }
 }
@@ -132,15 +143,16 @@ impl Store for Script {
         self.pass("create", &[&create.key], now).await?;
         self.inner.create(create, now).await
     }
-    async fn load(&self, key: &SessionKey, now: Timestamp) -> Result<Option<Record>> {
-        self.pass("load", &[key], now).await?;
-        self.inner.load(key, now).await
+    async fn load(&self, load: &Load, now: Timestamp) -> Result<Loaded> {
+        self.known.lock().unwrap().push(vec![load.known]);
+        self.pass("load", &[&load.key], now).await?;
+        self.inner.load(load, now).await
     }
     async fn update(&self, update: &Update, now: Timestamp) -> Result<Updated> {
         self.pass("update", &[&update.key], now).await?;
         self.inner.update(update, now).await
     }
-    async fn touch(&self, touch: &Touch, now: Timestamp) -> Result<bool> {
+    async fn touch(&self, touch: &Touch, now: Timestamp) -> Result<Touched> {
         self.pass("touch", &[&touch.key], now).await?;
         self.inner.touch(touch, now).await
     }
@@ -151,14 +163,14 @@ impl Store for Script {
     async fn rotate(&self, rotate: &Rotate, now: Timestamp) -> Result<Rotated> {
         self.inner.rotate(rotate, now).await
     }
-    async fn destroy_principal(
-        &self,
-        principal: &Principal,
-        except: Option<&SessionKey>,
-        mode: DestroyMode,
-        now: Timestamp,
-    ) -> Result<u64> {
-        self.inner.destroy_principal(principal, except, mode, now).await
+    async fn fate(&self, key: &SessionKey, now: Timestamp) -> Result<crate::Fate> {
+        self.inner.fate(key, now).await
+    }
+    async fn destroy_principal(&self, destroy: &DestroyPrincipal, now: Timestamp) -> Result<u64> {
+        self.inner.destroy_principal(destroy, now).await
+    }
+    async fn forget_principal(&self, principal: &Principal, now: Timestamp) -> Result<u64> {
+        self.inner.forget_principal(principal, now).await
     }
     async fn purge_expired(&self, now: Timestamp, limit: NonZeroU32) -> Result<u64> {
         self.inner.purge_expired(now, limit).await
@@ -184,18 +196,20 @@ impl Store for Script {
     async fn diagnose(&self) -> Result<Vec<Finding>> {
         self.inner.diagnose().await
     }
-    async fn load_many(&self, keys: &[SessionKey], now: Timestamp) -> Result<Vec<Result<Option<Record>>>> {
-        let fate = self.pass("load_many", &keys.iter().collect::<Vec<_>>(), now).await?;
-        let mut answers = self.inner.load_many(keys, now).await?;
-        if let Fate::LoseAnAnswer = fate {
+    async fn load_many(&self, loads: &[Load], now: Timestamp) -> Result<Vec<Result<Loaded>>> {
+        self.known.lock().unwrap().push(loads.iter().map(|load| load.known).collect());
+        let keys: Vec<&SessionKey> = loads.iter().map(|load| &load.key).collect();
+        let turn = self.pass("load_many", &keys, now).await?;
+        let mut answers = self.inner.load_many(loads, now).await?;
+        if let Turn::LoseAnAnswer = turn {
             answers.pop();
         }
         Ok(answers)
     }
     async fn write_many(&self, writes: &[Write], now: Timestamp) -> Result<Vec<Result<Written>>> {
-        let fate = self.pass("write_many", &writes.iter().map(Write::key).collect::<Vec<_>>(), now).await?;
+        let turn = self.pass("write_many", &writes.iter().map(Write::key).collect::<Vec<_>>(), now).await?;
         let mut answers = self.inner.write_many(writes, now).await?;
-        if let Fate::LoseAnAnswer = fate {
+        if let Turn::LoseAnAnswer = turn {
             answers.pop();
         }
         Ok(answers)
