@@ -8,8 +8,9 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use conformance::{Availability, Backend, Namespace};
-use session_core::{KeyFormat, MemoryStore, Result, Store};
+use conformance::{Availability, Namespace, Subject};
+use session_core::contract::Store;
+use session_core::{KeyFormat, MemoryStore, Result};
 
 struct Memory {
     format: KeyFormat,
@@ -17,7 +18,7 @@ struct Memory {
 }
 
 #[async_trait]
-impl Backend for Memory {
+impl Subject for Memory {
     fn name(&self) -> String {
         "memory".to_owned()
     }

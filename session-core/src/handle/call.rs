@@ -4,11 +4,18 @@ use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{Instrument as _, Span};
 
-use super::common::Core;
+use super::clock::{DatabaseClock, Skew};
+use super::core::Core;
+use crate::contract::Store as _;
+use crate::mutants::broken;
 use crate::{Error, ErrorKind, Operation, Result, Timestamp};
+
+/// A refresh of the database's clock that takes longer than this, or than half of the time left, has failed. Its call
+/// goes on without it.
+const REFRESH_DEADLINE: Duration = Duration::from_secs(1);
 
 /// One operation under way. However many statements it takes, it has one span and one deadline.
 pub(super) struct Call<'a> {
@@ -27,6 +34,31 @@ impl Core {
         self.begin_until(operation, Instant::now() + self.deadline)
     }
 
+    /// Asks the database for its time until it answers, as often as the options say.
+    pub(super) async fn connect(&self) -> Result<()> {
+        let attempts = async {
+            let mut attempt = 0;
+            loop {
+                let error = match timeout(self.deadline, self.store.server_time()).await {
+                    Ok(Ok(_)) => {
+                        self.health.connected();
+                        return Ok(());
+                    }
+                    Ok(Err(error)) => error,
+                    Err(_) => self.late().with_unreachable(),
+                };
+                if attempt == self.connect_retries || !error.is_transient() {
+                    let error = self.named(error.with_in_doubt(false), Operation::Connect);
+                    self.health.failed(&error);
+                    return Err(error);
+                }
+                attempt += 1;
+                sleep(self.connect_delay.saturating_mul(attempt)).await;
+            }
+        };
+        traced(Operation::Connect, self.store.backend(), attempts).await
+    }
+
     /// Begins an operation in the time that another one left.
     pub(super) fn begin_until(&self, operation: Operation, deadline: Instant) -> Call<'_> {
         Call {
@@ -37,19 +69,36 @@ impl Core {
             writing: AtomicBool::new(false),
         }
     }
+
+    /// The error of a call that ran out of time.
+    fn late(&self) -> Error {
+        Error::unavailable(format!(
+            "no answer within the deadline of {:?}; the database is overloaded or a lock is held, see \
+             `SessionsBuilder::deadline`",
+            self.deadline
+        ))
+    }
+
+    pub(super) fn named(&self, error: Error, operation: Operation) -> Error {
+        error.with_operation(operation).with_backend(self.store.backend())
+    }
 }
 
 impl Call<'_> {
     /// Runs the operation, until the deadline at most. The error is given its names and told to whom it concerns.
     pub(super) async fn run<R>(&self, operation: impl Future<Output = Result<R>>) -> Result<R> {
         let bounded = async {
-            let result = timeout_at(self.deadline, operation).await.unwrap_or_else(|_| {
-                Err(self.late().with_indeterminate(self.writing.load(Ordering::Relaxed)))
+            let an_hour = Duration::from_secs(if broken("handle: has no deadline") { 3600 } else { 0 });
+            let result = timeout_at(self.deadline + an_hour, operation).await.unwrap_or_else(|_| {
+                Err(self.core.late().with_in_doubt(
+                    self.writing.load(Ordering::Relaxed)
+                        && !broken("handle: has no doubt about a late write"),
+                ))
             });
             result.map_err(|error| {
                 let error = self.core.named(error, self.operation);
                 if !self.refused.load(Ordering::Relaxed) {
-                    self.core.failed(&error);
+                    self.core.health.failed(&error);
                 }
                 error
             })
@@ -65,61 +114,108 @@ impl Call<'_> {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// Asks to be let through. Every operation does so before its first statement.
-    pub(super) async fn admit(&self) -> Result<()> {
-        let admitted = self.core.admit(self.deadline).await;
+    /// Asks to be let through.
+    async fn admit(&self) -> Result<()> {
+        let admitted = self.core.health.admit(&self.core.store, self.deadline).await;
         self.refused.store(admitted.is_err(), Ordering::Relaxed);
         admitted
     }
 
-    /// The present, for an operation that is let through.
+    /// Asks to be let through, and for the present.
     pub(super) async fn now(&self) -> Result<Timestamp> {
         self.admit().await?;
-        match &self.core.database_clock {
-            None => Ok(self.core.clock.now()),
-            Some(database) => database.now(self, &*self.core.clock, &*self.core.store).await,
-        }
+        self.present().await
     }
 
-    /// Makes a statement that changes nothing.
-    pub(super) async fn read<R, F>(&self, attempt: impl FnMut() -> F) -> Result<R>
+    async fn present(&self) -> Result<Timestamp> {
+        let now = match &self.core.database_clock {
+            None => self.core.clock.now(),
+            Some(database) => self.database_time(database).await?,
+        };
+        // What was dead once stays dead, even if the clock is set back.
+        if broken("handle: goes back in time with the clock") {
+            return Ok(now);
+        }
+        let latest = self.core.latest.fetch_max(now.as_millis(), Ordering::Relaxed);
+        Ok(now.max(Timestamp::from_millis(latest)))
+    }
+
+    /// The database's time. Asks it only if the last answer is too old.
+    async fn database_time(&self, database: &DatabaseClock) -> Result<Timestamp> {
+        let (host, store) = (&*self.core.clock, &self.core.store);
+        if database.is_due(host) {
+            let limit = REFRESH_DEADLINE.min(self.time_left() / 2);
+            match timeout(limit, Skew::measure(host, store)).await {
+                Ok(Ok(skew)) => database.update(host, skew),
+                // The last known difference is better than none.
+                Ok(Err(error)) => self.report(error.with_operation(Operation::ServerTime)),
+                Err(_) => self.report(self.core.late().with_operation(Operation::ServerTime)),
+            }
+        }
+        let measure = || async {
+            match Skew::measure(host, store).await {
+                // A pooled connection that died while it was idle is noticed by its next user.
+                Err(error) if error.is_unreachable() => Skew::measure(host, store).await,
+                measured => measured,
+            }
+        };
+        database.now(host, measure).await.map_err(|error| error.with_in_doubt(false))
+    }
+
+    /// Makes a statement that changes nothing, with the present of each attempt.
+    pub(super) async fn read<R, F>(&self, attempt: impl FnMut(Timestamp) -> F) -> Result<R>
     where
         F: Future<Output = Result<R>>,
     {
-        self.attempt(false, attempt).await.map_err(|error| error.with_indeterminate(false))
+        let doubtful = broken("handle: a read is in doubt");
+        self.attempt(false, attempt)
+            .await
+            .map_err(|error| if doubtful { error } else { error.with_in_doubt(false) })
     }
 
-    /// Makes a statement that changes something. It is made again only if it certainly changed nothing.
-    pub(super) async fn write<R, F>(&self, attempt: impl FnMut() -> F) -> Result<R>
+    /// Makes a statement that changes something, with the present of each attempt: one that waited for a lock and is
+    /// made again must not go by the time before the wait. It is made again only if it certainly changed nothing.
+    pub(super) async fn write<R, F>(&self, attempt: impl FnMut(Timestamp) -> F) -> Result<R>
     where
         F: Future<Output = Result<R>>,
     {
         self.attempt(true, attempt).await
     }
 
-    async fn attempt<R, F>(&self, writes: bool, mut attempt: impl FnMut() -> F) -> Result<R>
+    async fn attempt<R, F>(&self, writes: bool, mut attempt: impl FnMut(Timestamp) -> F) -> Result<R>
     where
         F: Future<Output = Result<R>>,
     {
         let mut conflicts = 0;
         let mut reconnected = false;
+        self.admit().await?;
+        let mut first = None;
         loop {
+            let mut now = self.present().await?;
+            if broken("handle: each attempt has the time of the first") {
+                now = *first.get_or_insert(now);
+            }
             self.writing.store(writes, Ordering::Relaxed);
-            let result = attempt().await;
+            let result = attempt(now).await;
             self.writing.store(false, Ordering::Relaxed);
             let error = match result {
                 Ok(value) => {
-                    self.core.answered();
+                    self.core.health.answered();
                     return Ok(value);
                 }
                 Err(error) => error,
             };
             if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Corrupt | ErrorKind::Backend) {
-                self.core.connection.heard();
+                self.core.health.heard();
             }
-            let may_repeat = !writes || !error.is_indeterminate();
+            let may_repeat =
+                !writes || !error.is_in_doubt() || broken("handle: makes a write in doubt again");
             match error.kind() {
-                ErrorKind::Conflict if may_repeat && conflicts < self.core.conflict_retries => {
+                ErrorKind::Conflict
+                    if may_repeat
+                        && conflicts < self.core.conflict_retries
+                        && !broken("handle: never makes a call again after a conflict") =>
+                {
                     conflicts += 1;
                     if !self.pause(conflicts).await {
                         return Err(error);
@@ -127,7 +223,12 @@ impl Call<'_> {
                 }
                 // A pooled connection that died while it was idle is noticed by its next user: once is enough, as the
                 // backend replaces it.
-                ErrorKind::Unavailable if error.is_unreachable() && may_repeat && !reconnected => {
+                ErrorKind::Unavailable
+                    if error.is_unreachable()
+                        && may_repeat
+                        && !reconnected
+                        && !broken("handle: never makes a call again over a new connection") =>
+                {
                     reconnected = true;
                 }
                 _ => return Err(error),
@@ -146,13 +247,8 @@ impl Call<'_> {
     }
 
     /// Tells of an error that the caller does not get.
-    pub(super) fn report(&self, error: Error, operation: Operation) {
-        self.core.failed(&self.core.named(error, operation));
-    }
-
-    /// What the caller gets when the deadline has passed.
-    pub(super) fn late(&self) -> Error {
-        self.core.late()
+    pub(super) fn report(&self, error: Error) {
+        self.core.health.failed(&self.core.named(error, self.operation));
     }
 }
 

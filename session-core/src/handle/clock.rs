@@ -1,16 +1,14 @@
 //! The database's clock, read through this host's.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::OnceCell;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use super::call::Call;
-use crate::{Clock, Operation, Result, Store, Timestamp};
-
-/// A refresh that takes longer than this, or than half of the deadline, has failed. Its call goes on without it.
-const REFRESH_DEADLINE: Duration = Duration::from_secs(1);
+use crate::contract::Store;
+use crate::{Clock, Result, Timestamp};
 
 /// A refresh that failed is tried again after this time.
 const RETRY: Duration = Duration::from_secs(1);
@@ -20,8 +18,11 @@ const RETRY: Duration = Duration::from_secs(1);
 const SAMPLES: u32 = 3;
 const FAST_ANSWER: Duration = Duration::from_millis(5);
 
-/// Corrects the host's clock by the difference to the server's, which is measured at first use and then every
-/// `refresh`.
+/// The host's clocks were set, or the host slept, if its time of day and its time since the start differ by more.
+const STEP: Duration = Duration::from_secs(1);
+
+/// The server's time, which is measured at first use and then every `refresh`. In between it goes on by the time since
+/// the measurement: whoever sets the host's time of day does not set this.
 #[derive(Debug)]
 pub(super) struct DatabaseClock {
     refresh: Duration,
@@ -32,10 +33,20 @@ pub(super) struct DatabaseClock {
 
 #[derive(Debug)]
 struct Measured {
-    offset: AtomicI64,
+    last: Mutex<Reading>,
     first: Instant,
     /// When to measure anew, in milliseconds since the first time.
     due: AtomicU64,
+    /// Not before this, as somebody has just tried.
+    retry: AtomicU64,
+}
+
+/// All clocks at one moment.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    server: Timestamp,
+    host: Timestamp,
+    at: Instant,
 }
 
 impl DatabaseClock {
@@ -43,49 +54,59 @@ impl DatabaseClock {
         DatabaseClock { refresh, measured: OnceCell::new() }
     }
 
-    /// The time of the database. Asks it only if the last answer is too old.
-    pub(super) async fn now(
-        &self,
-        call: &Call<'_>,
-        host: &dyn Clock,
-        store: &dyn Store,
-    ) -> Result<Timestamp> {
+    /// The time of the database, counted from the last measurement; the first one is made by `measure`.
+    pub(super) async fn now<F>(&self, host: &dyn Clock, measure: impl FnOnce() -> F) -> Result<Timestamp>
+    where
+        F: Future<Output = Result<Skew>>,
+    {
         let first = || async {
-            let skew = call.read(|| Skew::measure(host, store)).await?;
             Ok(Measured {
-                offset: AtomicI64::new(skew.millis),
+                last: Mutex::new(Reading::of(measure().await?, host)),
                 first: Instant::now(),
                 due: AtomicU64::new(millis(self.refresh)),
+                retry: AtomicU64::new(0),
             })
         };
-        let measured = self.measured.get_or_try_init(first).await?;
-        if measured.claim() {
-            let limit = REFRESH_DEADLINE.min(call.time_left() / 2);
-            match timeout(limit, Skew::measure(host, store)).await {
-                Ok(Ok(skew)) => measured.update(skew, self.refresh),
-                // The last known difference is better than none.
-                Ok(Err(error)) => call.report(error, Operation::ServerTime),
-                Err(_) => call.report(call.late(), Operation::ServerTime),
-            }
-        }
-        let offset = measured.offset.load(Ordering::Relaxed);
-        Ok(Timestamp::from_millis(host.now().as_millis().saturating_add(offset)))
+        let last = self.measured.get_or_try_init(first).await?.last();
+        Ok(last.server.saturating_add(last.at.elapsed()))
+    }
+
+    /// True for one caller when it is time to measure anew, or when the host's clock was set. Should that one fail or go
+    /// away, another one follows.
+    pub(super) fn is_due(&self, host: &dyn Clock) -> bool {
+        let Some(measured) = self.measured.get() else { return false };
+        let now = millis(measured.first.elapsed());
+        let retry = measured.retry.load(Ordering::Relaxed);
+        let next = now.saturating_add(millis(RETRY));
+        now >= retry
+            && (now >= measured.due.load(Ordering::Relaxed) || measured.last().is_stepped(host))
+            && measured.retry.compare_exchange(retry, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    pub(super) fn update(&self, host: &dyn Clock, skew: Skew) {
+        let Some(measured) = self.measured.get() else { return };
+        *measured.last.lock().unwrap_or_else(PoisonError::into_inner) = Reading::of(skew, host);
+        let due = millis(measured.first.elapsed()).saturating_add(millis(self.refresh));
+        measured.due.store(due, Ordering::Relaxed);
     }
 }
 
 impl Measured {
-    /// True for one caller when it is time to measure anew. Should that one fail or go away, another one follows.
-    fn claim(&self) -> bool {
-        let now = millis(self.first.elapsed());
-        let due = self.due.load(Ordering::Relaxed);
-        let next = now.saturating_add(millis(RETRY));
-        now >= due && self.due.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    fn last(&self) -> Reading {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reading {
+    fn of(skew: Skew, host: &dyn Clock) -> Reading {
+        let host = host.now();
+        let server = Timestamp::from_millis(host.as_millis().saturating_add(skew.millis));
+        Reading { server, host, at: Instant::now() }
     }
 
-    fn update(&self, skew: Skew, refresh: Duration) {
-        self.offset.store(skew.millis, Ordering::Relaxed);
-        let due = millis(self.first.elapsed()).saturating_add(millis(refresh));
-        self.due.store(due, Ordering::Relaxed);
+    fn is_stepped(&self, host: &dyn Clock) -> bool {
+        let (expected, shown) = (self.host.saturating_add(self.at.elapsed()), host.now());
+        expected.saturating_since(shown).max(shown.saturating_since(expected)) > STEP
     }
 }
 

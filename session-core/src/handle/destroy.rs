@@ -1,15 +1,25 @@
-//! Ending sessions, and removing what is left of them.
+//! Ending sessions.
 
-use std::num::NonZeroU32;
-
-use super::SessionStore;
+use super::Sessions;
 use super::call::Call;
-use crate::{
-    Destroy, Error, ErrorKind, Event, Operation, Principal, Result, SessionId, SessionKey, Write, Written,
-};
+use super::read::named_principal;
+use crate::cache::Cache;
+use crate::contract::{Destroy, DestroyPrincipal, Store as _, Write, Written};
+use crate::mutants::broken;
+use crate::{Error, ErrorKind, Event, Operation, Result, SessionId, SessionKey, Timestamp};
 
-impl<T: Send + Sync + 'static> SessionStore<T> {
+impl<T: Send + Sync + 'static> Sessions<T> {
     /// Ends a session; `false` if it is absent or dead already.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> session_core::Result<()> {
+    /// # use session_core::{MemoryStore, Sessions};
+    /// let sessions: Sessions<u32> = Sessions::new(MemoryStore::new());
+    /// let id = sessions.create(&1).await?.id;
+    /// assert!(sessions.destroy(&id).await?);
+    /// assert!(!sessions.destroy(&id).await?); // it was dead
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if a table with plain ids cannot hold this one.
@@ -19,6 +29,17 @@ impl<T: Send + Sync + 'static> SessionStore<T> {
 
     /// Ends a session by the key that a listing gave; `false` if it is absent or dead already.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> session_core::Result<()> {
+    /// # use session_core::{MemoryStore, Sessions};
+    /// # use std::num::NonZeroU32;
+    /// let sessions = Sessions::builder(MemoryStore::new()).principal(|user: &String| Some(user.clone())).build()?;
+    /// sessions.create(&"ann".to_owned()).await?;
+    /// let page = sessions.list(Some("ann"), None, NonZeroU32::new(10).unwrap()).await?;
+    /// assert!(sessions.destroy_key(&page[0].key).await?); // sign out on this device
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the key is of another table's
     /// [format](crate::KeyFormat).
@@ -26,11 +47,11 @@ impl<T: Send + Sync + 'static> SessionStore<T> {
         self.destroy_at(|| Ok(key.clone())).await
     }
 
-    /// Ends several sessions and returns how many of them were live. Each ends for itself: after an error some may
+    /// Ends several sessions and returns how many of them were live. This is not one atomic step: after an error some may
     /// have ended.
     ///
     /// # Errors
-    /// As [`destroy`](Self::destroy). What is wrong with one session does not keep the others from ending.
+    /// As [`destroy`](Self::destroy). An error of one session does not keep the others from ending.
     pub async fn destroy_many(&self, ids: &[SessionId]) -> Result<u64> {
         let call = self.core.begin(Operation::Destroy);
         call.run(async {
@@ -38,8 +59,11 @@ impl<T: Send + Sync + 'static> SessionStore<T> {
             keys.sort();
             keys.dedup();
             let mode = self.core.destroy_mode;
-            let writes: Vec<Write> =
-                keys.into_iter().map(|key| Write::Destroy(Destroy { key, mode })).collect();
+            let writes: Vec<Write> = keys
+                .into_iter()
+                .skip(usize::from(broken("handle: destroying several leaves one")))
+                .map(|key| Write::Destroy(Destroy { key, mode }))
+                .collect();
             let mut ended = 0;
             let mut failure = None;
             // The backend knows how many keys its statements can hold.
@@ -53,48 +77,118 @@ impl<T: Send + Sync + 'static> SessionStore<T> {
 
     /// Ends every session of a principal: sign out everywhere. Returns how many were live.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> session_core::Result<()> {
+    /// # use session_core::{MemoryStore, Sessions};
+    /// let sessions = Sessions::builder(MemoryStore::new()).principal(|user: &String| Some(user.clone())).build()?;
+    /// let phone = sessions.create(&"ann".to_owned()).await?;
+    /// sessions.create(&"ann".to_owned()).await?;
+    /// assert_eq!(sessions.destroy_principal("ann").await?, 2);
+    /// assert!(sessions.load(&phone.id).await?.is_none());
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if it is not a principal,
     /// [`Unsupported`](crate::ErrorKind::Unsupported) in a table without principals.
     pub async fn destroy_principal(&self, principal: &str) -> Result<u64> {
-        self.destroy_all_but(principal, None).await
+        self.destroy_theirs(principal, None, None).await
     }
 
     /// Ends every session of a principal but one, in one atomic step: sign out everywhere else. Returns how many
     /// were live.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> session_core::Result<()> {
+    /// # use session_core::{MemoryStore, Sessions};
+    /// let sessions = Sessions::builder(MemoryStore::new()).principal(|user: &String| Some(user.clone())).build()?;
+    /// let here = sessions.create(&"ann".to_owned()).await?;
+    /// let there = sessions.create(&"ann".to_owned()).await?;
+    /// assert_eq!(sessions.destroy_others("ann", &here.id).await?, 1);
+    /// assert!(sessions.load(&here.id).await?.is_some() && sessions.load(&there.id).await?.is_none());
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// As [`destroy_principal`](Self::destroy_principal).
     pub async fn destroy_others(&self, principal: &str, keep: &SessionId) -> Result<u64> {
-        self.destroy_all_but(principal, Some(keep)).await
+        self.destroy_theirs(principal, Some(keep), None).await
     }
 
-    /// Removes every session, live or dead, and returns how many rows there were.
-    pub async fn clear(&self) -> Result<u64> {
-        let call = self.core.begin(Operation::Clear);
+    /// Ends every session of a principal that was created before a time, in one atomic step: everything before this
+    /// password change. A rotation does not make a session younger. Returns how many were live.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> session_core::Result<()> {
+    /// # use session_core::{MemoryStore, Sessions};
+    /// # use std::time::Duration;
+    /// let sessions = Sessions::builder(MemoryStore::new()).principal(|user: &String| Some(user.clone())).build()?;
+    /// sessions.create(&"ann".to_owned()).await?;
+    /// let password_changed = sessions.now().await?.saturating_add(Duration::from_millis(1));
+    /// assert_eq!(sessions.destroy_created_before("ann", password_changed).await?, 1);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`destroy_principal`](Self::destroy_principal); [`Unsupported`](crate::ErrorKind::Unsupported) also in a table
+    /// that does not hold when a session was created.
+    pub async fn destroy_created_before(&self, principal: &str, created_before: Timestamp) -> Result<u64> {
+        self.destroy_theirs(principal, None, Some(created_before)).await
+    }
+
+    /// Wipes everything that the table holds of a principal, in one atomic step: ends the live sessions, and removes data
+    /// and principal from the rows that are left of dead ones. Returns how many rows it wiped.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> session_core::Result<()> {
+    /// # use session_core::{MemoryStore, Sessions};
+    /// let sessions = Sessions::builder(MemoryStore::new()).principal(|user: &String| Some(user.clone())).build()?;
+    /// sessions.create(&"ann".to_owned()).await?;
+    /// sessions.forget_principal("ann").await?; // ann asked to be forgotten
+    /// assert_eq!(sessions.count(Some("ann")).await?, 0);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`destroy_principal`](Self::destroy_principal).
+    pub async fn forget_principal(&self, principal: &str) -> Result<u64> {
+        let call = self.core.begin(Operation::Destroy);
         call.run(async {
-            call.admit().await?;
-            let count = call.write(|| self.core.store.clear()).await?;
-            self.core.tell(&Event::Cleared { count });
+            let principal = named_principal(principal)?;
+            let forgotten = call.write(|now| self.core.store.forget_principal(&principal, now)).await;
+            self.forget(|cache| cache.forget_principal(&principal, None));
+            let count = forgotten?;
+            self.core.health.tell(&Event::PrincipalDestroyed { principal: &principal, count });
             Ok(count)
         })
         .await
     }
 
-    /// Removes up to `limit` sessions whose expiry has passed, and returns how many. The [`sweeper`](Self::sweeper)
-    /// does this by itself.
-    pub async fn purge(&self, limit: NonZeroU32) -> Result<u64> {
-        self.core.purge(self.core.begin(Operation::Purge), limit).await
+    /// Removes every session, live or dead, and returns how many rows there were.
+    ///
+    /// # Errors
+    /// Only those that stand at [`Sessions`].
+    pub async fn clear(&self) -> Result<u64> {
+        let call = self.core.begin(Operation::Clear);
+        call.run(async {
+            let cleared = call.write(|_| self.core.store.clear()).await;
+            self.forget(Cache::forget_all);
+            let count = cleared?;
+            self.core.health.tell(&Event::Cleared { count });
+            Ok(count)
+        })
+        .await
     }
 
     async fn destroy_at(&self, key: impl FnOnce() -> Result<SessionKey>) -> Result<bool> {
         let call = self.core.begin(Operation::Destroy);
         call.run(async {
             let destroy = Destroy { key: key()?, mode: self.core.destroy_mode };
-            let now = call.now().await?;
-            let was_live = call.write(|| self.core.store.destroy(&destroy, now)).await?;
+            let was_live = call.write(|now| self.core.store.destroy(&destroy, now)).await;
+            self.forget(|cache| cache.forget(&destroy.key));
+            let was_live = was_live?;
             if was_live {
-                self.core.tell(&Event::Destroyed { key: &destroy.key });
+                self.core.health.tell(&Event::Destroyed { key: &destroy.key });
             }
             Ok(was_live)
         })
@@ -108,27 +202,22 @@ impl<T: Send + Sync + 'static> SessionStore<T> {
         batch: &[Write],
         failure: &mut Option<Error>,
     ) -> Result<u64> {
-        let now = call.now().await?;
-        let outcomes = call.write(|| self.core.store.write_many(batch, now)).await?;
-        if outcomes.len() != batch.len() {
-            return Err(Error::new(
-                ErrorKind::Backend,
-                format!("write_many gave {} outcomes for {}; mend the backend", outcomes.len(), batch.len()),
-            ));
-        }
+        let outcomes = call.write(|now| self.core.store.write_many(batch, now)).await;
+        batch.iter().for_each(|write| self.forget(|cache| cache.forget(write.key())));
+        let outcomes = outcomes?;
         let mut ended = 0;
         for (write, outcome) in batch.iter().zip(outcomes) {
             let outcome = match (write, outcome) {
                 // One that lost against another transaction is tried again like any other call.
                 (Write::Destroy(destroy), Err(error)) if error.kind() == ErrorKind::Conflict => {
-                    call.write(|| self.core.store.destroy(destroy, now)).await.map(Written::Destroyed)
+                    call.write(|now| self.core.store.destroy(destroy, now)).await.map(Written::Destroyed)
                 }
                 (_, outcome) => outcome,
             };
             match outcome {
                 Ok(Written::Destroyed(true)) => {
-                    self.core.tell(&Event::Destroyed { key: write.key() });
-                    ended += 1;
+                    self.core.health.tell(&Event::Destroyed { key: write.key() });
+                    ended += u64::from(!broken("handle: destroying several counts none"));
                 }
                 Ok(_) => {}
                 Err(error) => _ = failure.get_or_insert(error),
@@ -137,17 +226,28 @@ impl<T: Send + Sync + 'static> SessionStore<T> {
         Ok(ended)
     }
 
-    async fn destroy_all_but(&self, principal: &str, keep: Option<&SessionId>) -> Result<u64> {
+    async fn destroy_theirs(
+        &self,
+        principal: &str,
+        keep: Option<&SessionId>,
+        created_before: Option<Timestamp>,
+    ) -> Result<u64> {
         let call = self.core.begin(Operation::Destroy);
         call.run(async {
-            let principal = Principal::new(principal)?;
-            let except = keep.map(|id| self.key(id)).transpose()?;
-            let mode = self.core.destroy_mode;
-            let now = call.now().await?;
-            let count = call
-                .write(|| self.core.store.destroy_principal(&principal, except.as_ref(), mode, now))
-                .await?;
-            self.core.tell(&Event::PrincipalDestroyed { principal: &principal, count });
+            let destroy = DestroyPrincipal {
+                principal: named_principal(principal)?,
+                except: keep
+                    .filter(|_| !broken("handle: signing out everywhere else spares nobody"))
+                    .map(|id| self.key(id))
+                    .transpose()?,
+                created_before: created_before
+                    .filter(|_| !broken("handle: signing out before a time takes no notice of it")),
+                mode: self.core.destroy_mode,
+            };
+            let destroyed = call.write(|now| self.core.store.destroy_principal(&destroy, now)).await;
+            self.forget(|cache| cache.forget_principal(&destroy.principal, destroy.except.as_ref()));
+            let count = destroyed?;
+            self.core.health.tell(&Event::PrincipalDestroyed { principal: &destroy.principal, count });
             Ok(count)
         })
         .await

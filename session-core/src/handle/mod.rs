@@ -1,16 +1,20 @@
 //! The handle that applications use: every policy, over any backend.
 //!
-//! [`call`] is what surrounds every operation, [`connection`] the state that all share, [`policy`] what is decided from
-//! the data. The operations stand by subject in [`read`], [`write`], [`touch`], [`rotate`] and [`destroy`].
+//! [`call`] is what surrounds every operation, [`health`] what all of them find out about the database, [`policy`] what
+//! is decided from the data. The operations stand by subject in [`read`], [`write`], [`touch`], [`rotate`], [`destroy`]
+//! and [`purge`].
 
 mod builder;
+mod cached;
 mod call;
 mod clock;
-mod common;
-mod connection;
+mod core;
 mod destroy;
 mod doctor;
+mod fitting;
+mod health;
 mod policy;
+mod purge;
 mod read;
 mod rotate;
 mod session;
@@ -18,10 +22,12 @@ mod sweeper;
 mod touch;
 mod write;
 
-pub use builder::SessionStoreBuilder;
-pub use common::Reaction;
+pub use builder::SessionsBuilder;
+pub use health::ErrorAction;
+pub use policy::Unreadable;
 pub use session::{
-    ListedSession, Meta, Modified, NewSession, RotateOutcome, Session, SetOutcome, StoredSession, Touched,
+    ListedSession, Modified, NewSession, Reloaded, RotateOutcome, Session, SessionInfo, SetOutcome,
+    StoredSession, TouchOutcome,
 };
 pub use sweeper::{Sweeper, SweeperBuilder};
 
@@ -31,10 +37,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use common::Core;
+use self::core::Core;
+use cached::Copies;
 use policy::Policy;
 
-use crate::{Capabilities, Result, SessionId, SessionKey, Store};
+use crate::contract::Store;
+use crate::{Capabilities, Result, SessionId, SessionKey, Version};
 
 /// The sessions of an application: a handle over any [`Store`], cheap to clone.
 ///
@@ -48,9 +56,9 @@ use crate::{Capabilities, Result, SessionId, SessionKey, Store};
 ///
 /// # Errors
 /// Every method may fail with [`Unavailable`](crate::ErrorKind::Unavailable) (not reachable, or no answer within the
-/// [deadline](SessionStoreBuilder::deadline)), [`Conflict`](crate::ErrorKind::Conflict) (after the
-/// [retries](SessionStoreBuilder::conflict_retries)) and [`Backend`](crate::ErrorKind::Backend). Further kinds stand at
-/// the method. A statement that changes something is repeated only if it certainly changed nothing.
+/// [deadline](SessionsBuilder::deadline)), [`Conflict`](crate::ErrorKind::Conflict) (after the
+/// [retries](SessionsBuilder::conflict_retries)) and [`Backend`](crate::ErrorKind::Backend). Each method names further
+/// kinds. A statement that changes something is repeated only if it certainly changed nothing.
 ///
 /// # Cancel safety
 /// Any future may be dropped at any time: each statement then happened wholly or not at all, and so did the operation,
@@ -62,9 +70,9 @@ use crate::{Capabilities, Result, SessionId, SessionKey, Store};
 /// # Example
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> session_core::Result<()> {
-/// use session_core::{MemoryStore, SessionStore};
+/// use session_core::{MemoryStore, Sessions};
 ///
-/// let sessions: SessionStore<Vec<String>> = SessionStore::new(MemoryStore::new());
+/// let sessions: Sessions<Vec<String>> = Sessions::new(MemoryStore::new());
 /// let new = sessions.create(&vec!["apples".to_owned()]).await?;
 /// sessions.modify(&new.id, |basket| basket.push("pears".to_owned())).await?;
 /// assert_eq!(sessions.load(&new.id).await?.unwrap().data, ["apples", "pears"]);
@@ -73,26 +81,28 @@ use crate::{Capabilities, Result, SessionId, SessionKey, Store};
 /// assert!(sessions.modify(&new.id, |basket| basket.clear()).await?.is_none());
 /// # Ok(()) }
 /// ```
-pub struct SessionStore<T = serde_json::Value> {
+pub struct Sessions<T = serde_json::Value> {
     core: Arc<Core>,
     policy: Arc<Policy<T>>,
+    /// What was read and is kept.
+    kept: Option<Arc<Copies<T>>>,
 }
 
-impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> SessionStore<T> {
+impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Sessions<T> {
     /// A handle with every option at its default.
-    pub fn new(store: impl Store) -> SessionStore<T> {
-        SessionStore::builder(store).build_with_defaults()
+    pub fn new(store: impl Store) -> Sessions<T> {
+        Sessions::builder(store).build_with_defaults()
     }
 
     /// Options for a handle.
-    pub fn builder(store: impl Store) -> SessionStoreBuilder<T> {
-        SessionStoreBuilder::new(Arc::new(store))
+    pub fn builder(store: impl Store) -> SessionsBuilder<T> {
+        SessionsBuilder::new(Arc::new(store))
     }
 }
 
-impl<T: Send + Sync + 'static> SessionStore<T> {
+impl<T: Send + Sync + 'static> Sessions<T> {
     /// Asks the database for an answer, trying again as
-    /// [`connect_retries`](SessionStoreBuilder::connect_retries) says. Not needed before other calls: it tells early
+    /// [`connect_retries`](SessionsBuilder::connect_retries) says. Not needed before other calls: it tells early
     /// what they would tell late.
     ///
     /// # Errors
@@ -103,6 +113,17 @@ impl<T: Send + Sync + 'static> SessionStore<T> {
 
     /// A task that purges expired sessions from time to time. Nothing runs until it is
     /// [started](SweeperBuilder::start).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> session_core::Result<()> {
+    /// # use session_core::{MemoryStore, Sessions};
+    /// # use std::time::Duration;
+    /// let sessions: Sessions<String> = Sessions::new(MemoryStore::new());
+    /// let sweeper = sessions.sweeper().interval(Duration::from_secs(60)).start();
+    /// // … the application runs …
+    /// sweeper.stop().await;
+    /// # Ok(()) }
+    /// ```
     pub fn sweeper(&self) -> SweeperBuilder {
         SweeperBuilder::new(Arc::clone(&self.core))
     }
@@ -110,12 +131,49 @@ impl<T: Send + Sync + 'static> SessionStore<T> {
     /// False while work is refused because the database cannot be reached. The next call after the back-off finds
     /// out whether it is back.
     pub fn is_connected(&self) -> bool {
-        self.core.connection.is_connected()
+        self.core.health.is_connected()
     }
 
     /// What the backend can do.
     pub fn capabilities(&self) -> Capabilities {
         self.core.store.capabilities()
+    }
+
+    /// The same sessions with another [throttle](SessionsBuilder::touch_throttle), for one part of an application.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if it is over 90.
+    pub fn with_touch_throttle(&self, percent: u8) -> Result<Sessions<T>> {
+        builder::check_throttle(percent)?;
+        let policy = Policy { touch_throttle: Some(percent), ..(*self.policy).clone() };
+        Ok(Sessions { core: Arc::clone(&self.core), policy: Arc::new(policy), kept: self.kept.clone() })
+    }
+
+    /// The same sessions over another store of the same table: one within a transaction of the application's, as a driver
+    /// gives it. Options and clock are this handle's. Calls go one by one; none is tried again, as an error ends a
+    /// transaction; none cleans up; and nothing is [kept](SessionsBuilder::cache).
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if that store's table holds ids in another way.
+    pub fn over(&self, store: impl Store) -> Result<Sessions<T>> {
+        if store.key_format() != self.core.store.key_format() {
+            return Err(crate::Error::invalid_input(
+                "the other store's table holds ids in another way; give a store of the same table",
+            ));
+        }
+        // What a transaction reads may be undone, and its version then belongs to other data.
+        let core = Arc::new(self.core.over(Arc::new(store)));
+        Ok(Sessions { core, policy: Arc::clone(&self.policy), kept: None })
+    }
+
+    /// The [throttle](SessionsBuilder::touch_throttle) in percent of the time to live; `None` if nobody set one.
+    pub fn touch_throttle(&self) -> Option<u8> {
+        self.policy.touch_throttle
+    }
+
+    /// Whom a session with this data belongs to, by the [rule](SessionsBuilder::principal) of this handle.
+    pub fn principal_of(&self, data: &T) -> Option<String> {
+        self.policy.principal_of(data)
     }
 
     /// The key under which the database holds the session with this id.
@@ -126,20 +184,30 @@ impl<T: Send + Sync + 'static> SessionStore<T> {
         id.key(self.core.store.key_format())
     }
 
+    /// A version that a statement can go by.
+    fn known(&self, version: Version) -> Option<Version> {
+        Some(version).filter(|version| self.capabilities().versions && *version != Version::NONE)
+    }
+
     /// The backend behind this handle, as it was given: what is called here goes past every policy.
     pub fn backend(&self) -> &Arc<dyn Store> {
         &self.core.backend
     }
 }
 
-impl<T> Clone for SessionStore<T> {
-    fn clone(&self) -> SessionStore<T> {
-        SessionStore { core: Arc::clone(&self.core), policy: Arc::clone(&self.policy) }
+impl<T> Clone for Sessions<T> {
+    fn clone(&self) -> Sessions<T> {
+        Sessions { core: Arc::clone(&self.core), policy: Arc::clone(&self.policy), kept: self.kept.clone() }
     }
 }
 
-impl<T> fmt::Debug for SessionStore<T> {
+impl<T> fmt::Debug for Sessions<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.core.fmt(f)
+        let mut debug = f.debug_struct("Sessions");
+        self.core.describe(&mut debug);
+        if let Some(kept) = &self.kept {
+            debug.field("kept", kept);
+        }
+        debug.finish_non_exhaustive()
     }
 }

@@ -1,14 +1,14 @@
 //! Ending sessions: one, several, all of a principal, all but one; softly and hard.
 
-use session_core::{DestroyMode, Error, ErrorKind, Gathering, SessionStore, SetOutcome, TimeToLive};
+use session_core::{DestroyMode, Error, ErrorKind, Gathering, Sessions, SetOutcome, TimeToLive};
 
 use crate::support::{Fault, Visit, World, conflict, gone, id, rows, secs, visit, visit_of};
 
-fn handle(world: &World) -> SessionStore<Visit> {
+fn handle(world: &World) -> Sessions<Visit> {
     world.builder().principal(|visit: &Visit| visit.user.clone()).build().unwrap()
 }
 
-async fn create(store: &SessionStore<Visit>, names: &[&str]) {
+async fn create(store: &Sessions<Visit>, names: &[&str]) {
     for name in names {
         store.create_with_id(&id(name), &visit_of("ann")).await.unwrap().unwrap();
     }
@@ -18,7 +18,7 @@ async fn create(store: &SessionStore<Visit>, names: &[&str]) {
 async fn a_softly_destroyed_session_keeps_its_row_until_a_purge_after_its_expiry() {
     let world = World::new();
     let builder = world.builder().time_to_live(TimeToLive::fixed(secs(60)).unwrap());
-    let store = builder.destroy_mode(DestroyMode::Soft).build().unwrap();
+    let store = builder.destroy_mode(DestroyMode::Keep).build().unwrap();
     store.create_with_id(&id("a"), &visit(0)).await.unwrap();
     assert!(store.destroy(&id("a")).await.unwrap());
     assert!(store.load(&id("a")).await.unwrap().is_none());
@@ -33,7 +33,7 @@ async fn a_softly_destroyed_session_keeps_its_row_until_a_purge_after_its_expiry
 #[tokio::test(start_paused = true)]
 async fn a_hard_destroyed_session_leaves_nothing() {
     let world = World::new();
-    let store = world.builder::<Visit>().destroy_mode(DestroyMode::Hard).build().unwrap();
+    let store = world.builder::<Visit>().destroy_mode(DestroyMode::Remove).build().unwrap();
     store.create_with_id(&id("a"), &visit(0)).await.unwrap();
     assert!(store.destroy(&id("a")).await.unwrap());
     let old = store.create_with_id(&id("a"), &visit(0)).await.unwrap();

@@ -65,7 +65,7 @@ async fn destroyed_sessions_that_would_stay_for_ever_are_named() {
     let findings = builder().build().unwrap().doctor().await.unwrap();
     assert_eq!(findings[0].severity, Severity::Warning);
     assert!(findings[0].remedy.contains("max_lifetime"), "{}", findings[0].remedy);
-    let hard = builder().destroy_mode(DestroyMode::Hard).build().unwrap();
+    let hard = builder().destroy_mode(DestroyMode::Remove).build().unwrap();
     assert_eq!(hard.doctor().await.unwrap(), []);
     let limited = builder().max_lifetime(secs(60)).build().unwrap();
     assert_eq!(limited.doctor().await.unwrap(), []);

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use session_core::{Event, KeyFormat, SessionKey, SessionStore};
+use session_core::{Event, KeyFormat, SessionKey, Sessions};
 
 use crate::support::{Fault, Visit, World, id, rows, visit, visit_of};
 
@@ -39,7 +39,7 @@ async fn events_carry_keys_and_no_ids() {
     let keys: Arc<Mutex<Vec<SessionKey>>> = Arc::default();
     let text = Arc::new(Mutex::new(String::new()));
     let (log, words) = (Arc::clone(&keys), Arc::clone(&text));
-    let store: SessionStore<Visit> = SessionStore::builder(world.script.clone())
+    let store: Sessions<Visit> = Sessions::builder(world.script.clone())
         .observer(move |event: &Event<'_>| {
             words.lock().unwrap().push_str(&format!("{event:?}"));
             match event {
@@ -91,7 +91,7 @@ async fn every_error_is_told_with_the_operation_that_the_caller_asked_for() {
 #[tokio::test(start_paused = true)]
 async fn an_observer_that_panics_harms_nothing() {
     let world = World::new();
-    let store: SessionStore<Visit> = SessionStore::builder(world.script.clone())
+    let store: Sessions<Visit> = Sessions::builder(world.script.clone())
         .clock(Arc::clone(&world.clock))
         .observer(|_: &Event<'_>| panic!("observer"))
         .build()

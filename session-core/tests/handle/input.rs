@@ -1,13 +1,20 @@
 //! Bad input: an error of the right kind, whose text says what to do next, before anything is sent.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Debug;
 
-use session_core::{ErrorKind, KeyFormat, MemoryStore, Result, SessionId, SessionStore, TimeToLive};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use session_core::{
+    ErrorKind, KeyFormat, MemoryStore, Result, RotateOutcome, SessionId, Sessions, TimeToLive, TouchOutcome,
+    Unreadable,
+};
 
 use crate::support::{Visit, World, id, rows, visit, visit_of};
 
 /// Every operation that takes data.
-async fn write_in_every_way(store: &SessionStore<Visit>, id: &SessionId, data: &Visit) -> Vec<Result<()>> {
+async fn write_in_every_way(store: &Sessions<Visit>, id: &SessionId, data: &Visit) -> Vec<Result<()>> {
     vec![
         store.create(data).await.map(drop),
         store.create_with_id(id, data).await.map(drop),
@@ -26,7 +33,7 @@ async fn data_over_the_limit_is_refused_before_anything_is_sent() {
     for result in write_in_every_way(&store, &id("a"), &visit_of(&"x".repeat(31))).await {
         let error = result.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TooLarge);
-        assert!(!error.is_indeterminate());
+        assert!(!error.is_in_doubt());
         let text = error.to_string();
         assert!(text.contains("has 52 bytes and may have 50; keep less in it, or raise"), "{text}");
     }
@@ -59,21 +66,120 @@ async fn the_default_limit_is_a_mebibyte() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_principal_that_is_none_is_refused_before_anything_is_sent() {
+async fn an_empty_principal_is_nobody() {
     let world = World::new();
     let store = world.builder().principal(|visit: &Visit| visit.user.clone()).build().unwrap();
-    for bad in [String::new(), "x".repeat(256), "a\0b".to_owned()] {
-        for result in write_in_every_way(&store, &id("a"), &visit_of(&bad)).await {
-            let error = result.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::InvalidInput);
-            assert!(error.to_string().contains("use a short stable name"), "{error}");
-        }
-        assert!(store.destroy_principal(&bad).await.is_err());
-        assert!(store.destroy_others(&bad, &id("a")).await.is_err());
-        assert!(store.list(Some(&bad), None, rows(1)).await.is_err());
-        assert!(store.count(Some(&bad)).await.is_err());
+    for result in write_in_every_way(&store, &id("a"), &visit_of("")).await {
+        result.unwrap();
+    }
+    for listed in store.list(None, None, rows(10)).await.unwrap() {
+        assert_eq!(listed.session.unwrap().info.principal, None);
+    }
+    world.script.calls();
+    for error in [
+        store.destroy_principal("").await.unwrap_err(),
+        store.destroy_others("", &id("a")).await.unwrap_err(),
+        store.forget_principal("").await.unwrap_err(),
+        store.list(Some(""), None, rows(1)).await.unwrap_err(),
+        store.count(Some("")).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("name one, such as the user's id"), "{error}");
     }
     assert_eq!(world.script.calls(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_principal_may_be_any_text() {
+    let world = World::new();
+    let store = world.builder().principal(|visit: &Visit| visit.user.clone()).build().unwrap();
+    for text in ["x".repeat(256), "x".repeat(5_000), "a\0b".to_owned(), "é".repeat(200)] {
+        store.create(&visit_of(&text)).await.unwrap();
+        assert_eq!(store.count(Some(&text)).await.unwrap(), 1);
+        let page = store.list(Some(&text), None, rows(2)).await.unwrap();
+        assert_eq!(page[0].session.as_ref().unwrap().data, visit_of(&text));
+        assert_eq!(store.destroy_principal(&text).await.unwrap(), 1);
+    }
+}
+
+/// What would be written, and could never be read again.
+#[tokio::test(start_paused = true)]
+async fn data_that_cannot_be_read_back_is_refused() {
+    fn nested(depth: usize) -> Value {
+        (1..depth).fold(Value::Array(Vec::new()), |inner, _| Value::Array(vec![inner]))
+    }
+
+    /// Written without a member that it needs.
+    #[derive(Serialize, Deserialize)]
+    struct Lopsided {
+        #[serde(skip_serializing)]
+        #[expect(dead_code, reason = "serde reads it")]
+        needed: u8,
+    }
+
+    async fn refused<T: Serialize + DeserializeOwned + Send + Sync + 'static>(data: T) {
+        let world = World::new();
+        let store = world.builder::<T>().build().unwrap();
+        let error = store.create(&data).await.map(drop).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("could not be read back"), "{error}");
+        assert_eq!(world.script.calls(), [""; 0]);
+        // Who is sure of his data need not pay for the check.
+        world.builder::<T>().verify_writes(false).build().unwrap().create(&data).await.unwrap();
+    }
+
+    async fn kept<T: Serialize + DeserializeOwned + Send + Sync + PartialEq + Debug + 'static>(data: T) {
+        let store = World::new().builder::<T>().build().unwrap();
+        let new = store.create(&data).await.unwrap();
+        assert_eq!(store.load(&new.id).await.unwrap().unwrap().data, data);
+    }
+
+    for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        refused(number).await;
+        refused(HashMap::from([("a".to_owned(), number)])).await;
+    }
+    refused(f32::NAN).await;
+    refused(nested(200)).await;
+    refused(nested(128)).await;
+    refused(HashMap::from([("a".to_owned(), nested(127))])).await;
+    refused(BTreeMap::from([("a".to_owned(), nested(127))])).await;
+    refused(serde_json::Map::from_iter([("a".to_owned(), nested(127))])).await;
+    refused(Lopsided { needed: 1 }).await;
+    kept(nested(127)).await;
+    kept(HashMap::from([("a".to_owned(), nested(126))])).await;
+    kept(BTreeMap::from([("a".to_owned(), nested(126))])).await;
+    kept(serde_json::Map::from_iter([("a".to_owned(), nested(126))])).await;
+}
+
+/// A release whose data has one more member.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_is_an_error_or_no_session() {
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Newer {
+        count: u64,
+        theme: String,
+    }
+    let newer = || Newer { count: 1, theme: "dark".to_owned() };
+
+    let world = World::new();
+    let old = world.handle().create(&visit(1)).await.unwrap().id;
+    let strict = world.builder::<Newer>().build().unwrap();
+    assert_eq!(strict.load(&old).await.unwrap_err().kind(), ErrorKind::Corrupt);
+
+    let lenient = world.builder::<Newer>().unreadable(Unreadable::NoSession);
+    let lenient = lenient.time_to_live(TimeToLive::per_session(|_, _: &Newer| None)).build().unwrap();
+    world.events.take();
+    assert!(lenient.load(&old).await.unwrap().is_none());
+    assert_eq!(world.events.take(), ["connected", "error: load: corrupt"], "it is reported");
+    assert!(lenient.modify(&old, |newer| newer.count += 1).await.unwrap().is_none());
+    assert!(lenient.rotate(&old).await.unwrap().is_none());
+    assert_eq!(lenient.touch(&old).await.unwrap(), TouchOutcome::Gone);
+    // Signing in replaces it.
+    let RotateOutcome::Rotated(new) = lenient.rotate_with(&old, &newer(), None).await.unwrap() else {
+        panic!("it was not replaced");
+    };
+    assert_eq!(lenient.load(&new.id).await.unwrap().unwrap().data.theme, "dark");
+    assert!(world.script.row(&old).await.is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,7 +221,7 @@ fn an_empty_or_overlong_id_is_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn an_id_that_a_plain_table_cannot_hold_is_refused_by_every_operation() {
-    let store: SessionStore<Visit> = SessionStore::new(MemoryStore::with_key_format(KeyFormat::Plain));
+    let store: Sessions<Visit> = Sessions::new(MemoryStore::with_key_format(KeyFormat::Plain));
     let bad = id("a\0b");
     let mut results = write_in_every_way(&store, &bad, &visit(0)).await;
     results.remove(0).unwrap();
@@ -135,13 +241,13 @@ async fn an_id_that_a_plain_table_cannot_hold_is_refused_by_every_operation() {
 
 #[tokio::test(start_paused = true)]
 async fn ids_are_hashed_at_rest_unless_the_table_says_otherwise() {
-    let store: SessionStore<Visit> = SessionStore::new(MemoryStore::new());
+    let store: Sessions<Visit> = Sessions::new(MemoryStore::new());
     store.create_with_id(&id("a"), &visit(0)).await.unwrap();
     let page = store.list(None, None, rows(1)).await.unwrap();
     assert_eq!(page[0].key, id("a").key(KeyFormat::Hashed).unwrap());
 
     let plain = MemoryStore::with_key_format(KeyFormat::Plain);
-    let store: SessionStore<Visit> = SessionStore::new(plain);
+    let store: Sessions<Visit> = Sessions::new(plain);
     store.create_with_id(&id("a"), &visit(0)).await.unwrap();
     let page = store.list(None, None, rows(1)).await.unwrap();
     assert_eq!(page[0].key.as_text(), Some("a"));

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use session_core::{
-    Clock as _, ErrorKind, RotateOutcome, SessionStore, SetOutcome, TimeToLive, Timestamp, Touched, Updated,
-    Version,
+    Clock as _, ErrorKind, RotateOutcome, Sessions, SetOutcome, TimeToLive, Timestamp, TouchOutcome, Updated,
 };
 
 use crate::support::{DAY, NOW, Visit, World, after, id, ms, secs, visit};
@@ -31,12 +30,12 @@ async fn a_session_is_dead_from_its_expiry_on_to_the_millisecond() {
     assert!(store.load(&new.id).await.unwrap().is_some());
     world.clock.set(after(ms(1_000)));
     assert!(store.load(&new.id).await.unwrap().is_none());
-    assert_eq!(store.touch(&new.id).await.unwrap(), Touched::Gone);
+    assert_eq!(store.touch(&new.id).await.unwrap(), TouchOutcome::Gone);
     assert_eq!(store.count(None).await.unwrap(), 0);
 }
 
 /// Runs every operation that renews a session, each a minute after the one before, and returns the expiries.
-async fn renew_in_every_way(world: &World, store: &SessionStore<Visit>) -> Vec<Timestamp> {
+async fn renew_in_every_way(world: &World, store: &Sessions<Visit>) -> Vec<Timestamp> {
     let mut expiries = Vec::new();
     let mut id = {
         let new = store.create(&visit(0)).await.unwrap();
@@ -59,12 +58,12 @@ async fn renew_in_every_way(world: &World, store: &SessionStore<Visit>) -> Vec<T
             4 => assert!(matches!(store.set(&id, &visit(4)).await.unwrap(), SetOutcome::Updated(_))),
             5 => {
                 let touched = store.touch(&id).await.unwrap();
-                assert_eq!(touched, Touched::Moved(world.script.row(&id).await.unwrap().expires_at));
+                assert_eq!(touched, TouchOutcome::Moved(world.script.row(&id).await.unwrap().expires_at));
             }
             6 => {
                 let mut session = store.load(&id).await.unwrap().unwrap();
                 let touched = store.refresh(&mut session).await.unwrap();
-                assert_eq!(touched, Touched::Moved(session.expires_at()));
+                assert_eq!(touched, TouchOutcome::Moved(session.expires_at()));
             }
             7 => id = store.rotate(&id).await.unwrap().unwrap().id,
             _ => match store.rotate_with(&id, &visit(8), None).await.unwrap() {
@@ -114,7 +113,7 @@ async fn a_session_in_constant_use_ends_with_its_maximum_lifetime() {
     for second in (30..600).step_by(30) {
         world.clock.set(after(secs(second)));
         match second % 90 {
-            0 => assert!(matches!(store.touch(&id).await.unwrap(), Touched::Moved(_))),
+            0 => assert!(matches!(store.touch(&id).await.unwrap(), TouchOutcome::Moved(_))),
             30 => assert!(store.modify(&id, |visit| visit.count += 1).await.unwrap().is_some()),
             _ => id = store.rotate(&id).await.unwrap().unwrap().id,
         }
@@ -131,7 +130,7 @@ async fn a_session_from_before_the_maximum_lifetime_meets_it_at_its_next_touch()
     let new = world.handle().create(&visit(0)).await.unwrap();
     let store = world.builder::<Visit>().max_lifetime(secs(60)).build().unwrap();
     world.clock.set(after(secs(61)));
-    assert_eq!(store.touch(&new.id).await.unwrap(), Touched::Moved(after(secs(60))));
+    assert_eq!(store.touch(&new.id).await.unwrap(), TouchOutcome::Moved(after(secs(60))));
     assert!(store.load(&new.id).await.unwrap().is_none());
 }
 
@@ -142,7 +141,7 @@ async fn with_a_maximum_lifetime_a_dead_session_is_gone_for_every_write() {
     let id = id("unknown");
     assert_eq!(store.update(&id, &visit(1), None).await.unwrap(), Updated::Gone);
     assert_eq!(store.rotate_with(&id, &visit(1), None).await.unwrap(), RotateOutcome::Gone);
-    assert_eq!(store.touch(&id).await.unwrap(), Touched::Gone);
+    assert_eq!(store.touch(&id).await.unwrap(), TouchOutcome::Gone);
     assert_eq!(world.script.calls(), ["load", "load", "load"], "nothing is written");
 }
 
@@ -153,7 +152,7 @@ async fn never_means_never() {
     let new = store.create(&visit(0)).await.unwrap();
     assert_eq!(new.expires_at, Timestamp::NEVER);
     world.clock.set(Timestamp::from_millis(i64::MAX - 1));
-    assert_eq!(store.touch(&new.id).await.unwrap(), Touched::Moved(Timestamp::NEVER));
+    assert_eq!(store.touch(&new.id).await.unwrap(), TouchOutcome::Moved(Timestamp::NEVER));
 }
 
 #[tokio::test(start_paused = true)]
@@ -171,10 +170,10 @@ async fn a_rule_gets_the_id_and_the_data_of_every_write_and_touch() {
     let new = store.create_with_id(&id, &visit(100)).await.unwrap().unwrap();
     assert_eq!(new.expires_at, after(secs(100)));
     store.update(&id, &visit(200), None).await.unwrap();
-    assert_eq!(store.touch(&id).await.unwrap(), Touched::Moved(after(secs(200))));
+    assert_eq!(store.touch(&id).await.unwrap(), TouchOutcome::Moved(after(secs(200))));
     let mut session = store.load(&id).await.unwrap().unwrap();
     session.data.count = 300;
-    assert_eq!(store.refresh(&mut session).await.unwrap(), Touched::Moved(after(secs(300))));
+    assert_eq!(store.refresh(&mut session).await.unwrap(), TouchOutcome::Moved(after(secs(300))));
     let rotated = store.rotate(&id).await.unwrap().unwrap();
     assert_eq!(rotated.expires_at, after(secs(200)));
 
@@ -188,7 +187,7 @@ async fn a_rule_that_says_zero_ends_the_session_with_that_write() {
     let rule = TimeToLive::per_session(|_, visit: &Visit| Some(secs(visit.count)));
     let store = world.builder().time_to_live(rule).build().unwrap();
     let new = store.create(&visit(5)).await.unwrap();
-    assert_eq!(store.update(&new.id, &visit(0), None).await.unwrap(), Updated::Saved(Version::new(2)));
+    assert_eq!(store.update(&new.id, &visit(0), None).await.unwrap(), Updated::Saved(new.version.next()));
     assert!(store.load(&new.id).await.unwrap().is_none());
 }
 
@@ -217,7 +216,7 @@ async fn the_cookies_own_lifetime_is_used_by_writes_and_touches() {
     let new = store.create(&with_cookie).await.unwrap();
     assert_eq!(new.expires_at, after(secs(5)));
     world.clock.advance(secs(3));
-    assert_eq!(store.touch(&new.id).await.unwrap(), Touched::Moved(after(secs(8))));
+    assert_eq!(store.touch(&new.id).await.unwrap(), TouchOutcome::Moved(after(secs(8))));
     store.update(&new.id, &json!({}), None).await.unwrap();
     assert_eq!(world.script.row(&new.id).await.unwrap().expires_at, after(secs(3) + DAY));
 }

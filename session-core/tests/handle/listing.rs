@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use session_core::{ErrorKind, SessionStore};
+use session_core::{ErrorKind, Sessions};
 
 use crate::support::{DAY, Visit, World, id, rows, visit_of};
 
-fn handle(world: &World) -> SessionStore<Visit> {
+fn handle(world: &World) -> Sessions<Visit> {
     world.builder().principal(|visit: &Visit| visit.user.clone()).build().unwrap()
 }
 
@@ -29,7 +29,7 @@ async fn pages_hold_every_live_session_once() {
             for entry in page {
                 let session = entry.session.unwrap();
                 assert!(principal.is_none() || session.data.user.as_deref() == principal);
-                assert_eq!(session.meta.expires_at, crate::support::after(DAY));
+                assert_eq!(session.info.expires_at, crate::support::after(DAY));
                 keys.push(entry.key);
             }
         }

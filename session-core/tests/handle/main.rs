@@ -3,16 +3,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod cached;
 mod calls;
 mod cleanup;
 mod clock;
 mod connecting;
-mod connection;
 mod destroy;
 mod doctor;
 mod events;
 mod gathering;
+mod health;
+mod in_hand;
 mod input;
+mod known;
 mod lifetimes;
 mod listing;
 mod options;

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use session_core::{DestroyMode, ErrorKind, Gathering, SessionStoreBuilder};
+use session_core::{DestroyMode, ErrorKind, Gathering, SessionsBuilder};
 
 use crate::support::{Visit, World, secs};
 
 fn refusal(
     world: &World,
-    set: impl FnOnce(SessionStoreBuilder<Visit>) -> SessionStoreBuilder<Visit>,
+    set: impl FnOnce(SessionsBuilder<Visit>) -> SessionsBuilder<Visit>,
 ) -> (ErrorKind, String) {
     let error = set(world.builder()).build().unwrap_err();
     (error.kind(), error.to_string())
@@ -45,7 +45,7 @@ fn options_that_the_table_cannot_carry_out_are_refused_with_what_to_do() {
     });
     for (set, remedy) in [
         (refusal(&world, |b| b.max_lifetime(secs(1))), "leave out `max_lifetime`"),
-        (refusal(&world, |b| b.destroy_mode(DestroyMode::Soft)), "use `DestroyMode::Hard`"),
+        (refusal(&world, |b| b.destroy_mode(DestroyMode::Keep)), "use `DestroyMode::Remove`"),
         (refusal(&world, |b| b.principal(|_| None)), "leave out `principal`"),
     ] {
         let (kind, text) = set;
@@ -66,9 +66,6 @@ fn building_a_handle_asks_the_database_nothing() {
 
 #[test]
 fn a_builder_prints_its_store_and_time_to_live() {
-    let builder: SessionStoreBuilder<Visit> = World::new().builder();
-    assert_eq!(
-        format!("{builder:?}"),
-        "SessionStoreBuilder { store: Script, time_to_live: Fixed(86400s), .. }"
-    );
+    let builder: SessionsBuilder<Visit> = World::new().builder();
+    assert_eq!(format!("{builder:?}"), "SessionsBuilder { store: Script, time_to_live: Fixed(86400s), .. }");
 }

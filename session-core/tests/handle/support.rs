@@ -5,18 +5,21 @@ use std::fmt;
 use std::future::{Future, pending};
 use std::num::NonZeroU32;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use session_core::contract::{
+    Create, Created, Destroy, DestroyPrincipal, Filter, Listed, Load, Loaded, Record, Rotate, Rotated, Store,
+    Touch, Touched, Update, Write, Written,
+};
 use session_core::{
-    Capabilities, Clock, Create, Created, Destroy, DestroyMode, Error, ErrorKind, Event, Filter, Finding,
-    Gathering, KeyFormat, Listed, ManualClock, MemoryStore, Observer, Principal, Record, Result, Rotate,
-    Rotated, SessionId, SessionKey, SessionStore, SessionStoreBuilder, Store, Timestamp, Touch, Update,
-    Updated, Write, Written,
+    Capabilities, Clock, Error, ErrorKind, Event, Fate, Finding, Gathering, KeyFormat, ManualClock,
+    MemoryStore, Observer, Principal, Result, SessionId, SessionKey, Sessions, SessionsBuilder, Timestamp,
+    Updated, Version,
 };
 use tokio::time::{Instant, sleep};
 
@@ -71,20 +74,19 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> World {
+        crate::tracing_spans::record();
         let clock = Arc::new(ManualClock::new(NOW));
         World { script: Script::new(Arc::clone(&clock)), clock, events: Events::default() }
     }
 
     pub(crate) fn builder<T: Serialize + DeserializeOwned + Send + Sync + 'static>(
         &self,
-    ) -> SessionStoreBuilder<T> {
-        SessionStore::builder(self.script.clone())
-            .clock(Arc::clone(&self.clock))
-            .observer(self.events.clone())
+    ) -> SessionsBuilder<T> {
+        Sessions::builder(self.script.clone()).clock(Arc::clone(&self.clock)).observer(self.events.clone())
     }
 
     /// A handle with every option at its default.
-    pub(crate) fn handle(&self) -> SessionStore<Visit> {
+    pub(crate) fn handle(&self) -> Sessions<Visit> {
         self.builder().build().unwrap()
     }
 }
@@ -116,11 +118,9 @@ impl Fault {
     }
 }
 
-/// The database itself is gone; whether the call was done is `indeterminate`.
-pub(crate) fn unreachable(indeterminate: bool) -> Error {
-    Error::unavailable("connection refused; start the database")
-        .with_unreachable()
-        .with_indeterminate(indeterminate)
+/// The database itself is gone; whether the call was done is `in_doubt`.
+pub(crate) fn unreachable(in_doubt: bool) -> Error {
+    Error::unavailable("connection refused; start the database").with_unreachable().with_in_doubt(in_doubt)
 }
 
 pub(crate) fn gone() -> Fault {
@@ -140,6 +140,8 @@ struct Inner {
     clock: Arc<ManualClock>,
     /// By how many milliseconds the server's clock is ahead.
     skew: AtomicI64,
+    /// The most rows that a purge has time for.
+    fits: AtomicU32,
     capabilities: Mutex<Capabilities>,
     gathering: Mutex<Gathering>,
     findings: Mutex<Vec<Finding>>,
@@ -154,6 +156,7 @@ impl Script {
             memory: MemoryStore::new(),
             clock,
             skew: AtomicI64::new(0),
+            fits: AtomicU32::new(u32::MAX),
             capabilities: Mutex::new(Capabilities::ALL),
             gathering: Mutex::new(Gathering::OFF),
             findings: Mutex::default(),
@@ -191,6 +194,11 @@ impl Script {
         self.0.skew.store(millis, Ordering::SeqCst);
     }
 
+    /// The server gives up a purge of more rows.
+    pub(crate) fn set_fits(&self, rows: u32) {
+        self.0.fits.store(rows, Ordering::SeqCst);
+    }
+
     pub(crate) fn find(&self, finding: Finding) {
         self.0.findings.lock().unwrap().push(finding);
     }
@@ -216,6 +224,7 @@ impl Script {
             payload: payload.into(),
             expires_at: after(DAY),
             principal: principal.map(|name| Principal::new(name).unwrap()),
+            version: Version::FIRST,
         };
         assert_eq!(self.memory().create(&create, NOW).await.unwrap(), Created::Created);
     }
@@ -223,7 +232,7 @@ impl Script {
     /// The row behind an id, if it is live.
     pub(crate) async fn row(&self, id: &SessionId) -> Option<Record> {
         let key = id.key(KeyFormat::Hashed).unwrap();
-        self.memory().load(&key, self.0.clock.now()).await.unwrap()
+        self.memory().load(&Load::new(key), self.0.clock.now()).await.unwrap().record()
     }
 
     async fn fault(&self, name: &'static str) -> Result<Then> {
@@ -287,14 +296,14 @@ impl Store for Script {
             then => then.end(self.0.memory.create(create, now).await),
         }
     }
-    async fn load(&self, key: &SessionKey, now: Timestamp) -> Result<Option<Record>> {
-        self.fault("load").await?.end(self.0.memory.load(key, now).await)
+    async fn load(&self, load: &Load, now: Timestamp) -> Result<Loaded> {
+        self.fault("load").await?.end(self.0.memory.load(load, now).await)
     }
     async fn update(&self, update: &Update, now: Timestamp) -> Result<Updated> {
         let then = self.fault("update").await?;
         then.end(self.0.memory.update(update, now).await)
     }
-    async fn touch(&self, touch: &Touch, now: Timestamp) -> Result<bool> {
+    async fn touch(&self, touch: &Touch, now: Timestamp) -> Result<Touched> {
         let then = self.fault("touch").await?;
         then.end(self.0.memory.touch(touch, now).await)
     }
@@ -308,18 +317,23 @@ impl Store for Script {
             then => then.end(self.0.memory.rotate(rotate, now).await),
         }
     }
-    async fn destroy_principal(
-        &self,
-        principal: &Principal,
-        except: Option<&SessionKey>,
-        mode: DestroyMode,
-        now: Timestamp,
-    ) -> Result<u64> {
+    async fn fate(&self, key: &SessionKey, now: Timestamp) -> Result<Fate> {
+        let then = self.fault("fate").await?;
+        then.end(self.0.memory.fate(key, now).await)
+    }
+    async fn destroy_principal(&self, destroy: &DestroyPrincipal, now: Timestamp) -> Result<u64> {
         let then = self.fault("destroy_principal").await?;
-        then.end(self.0.memory.destroy_principal(principal, except, mode, now).await)
+        then.end(self.0.memory.destroy_principal(destroy, now).await)
+    }
+    async fn forget_principal(&self, principal: &Principal, now: Timestamp) -> Result<u64> {
+        let then = self.fault("forget_principal").await?;
+        then.end(self.0.memory.forget_principal(principal, now).await)
     }
     async fn purge_expired(&self, now: Timestamp, limit: NonZeroU32) -> Result<u64> {
         let then = self.fault("purge_expired").await?;
+        if limit.get() > self.0.fits.load(Ordering::SeqCst) {
+            return Err(Error::unavailable("the server gave up waiting").with_in_doubt(false));
+        }
         then.end(self.0.memory.purge_expired(now, limit).await)
     }
     async fn list(
@@ -349,9 +363,9 @@ impl Store for Script {
         let then = self.fault("diagnose").await?;
         then.end(Ok(self.0.findings.lock().unwrap().clone()))
     }
-    async fn load_many(&self, keys: &[SessionKey], now: Timestamp) -> Result<Vec<Result<Option<Record>>>> {
+    async fn load_many(&self, loads: &[Load], now: Timestamp) -> Result<Vec<Result<Loaded>>> {
         let then = self.fault("load_many").await?;
-        then.end(self.0.memory.load_many(keys, now).await)
+        then.end(self.0.memory.load_many(loads, now).await)
     }
     /// A fault of `destroy` strikes a single destroy of the batch.
     async fn write_many(&self, writes: &[Write], now: Timestamp) -> Result<Vec<Result<Written>>> {

@@ -1,4 +1,4 @@
-//! Whether the database can be reached: a circuit breaker that mends itself.
+//! A circuit breaker that mends itself: plain state, without I/O.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ const LAST_BACK_OFF: Duration = Duration::from_secs(5);
 
 /// Up until an error says otherwise; then one probe at a time, with back-off, driven by the calls that come in.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct Breaker {
     /// The phase is [`Phase::Up`]: all that most calls look at. Written under the lock of the state.
     up: AtomicBool,
     silent_calls: AtomicU32,
@@ -54,9 +54,9 @@ pub(super) enum Admission<'a> {
     Refused(Error),
 }
 
-impl Connection {
-    pub(super) fn new() -> Connection {
-        Connection {
+impl Breaker {
+    pub(super) fn new() -> Breaker {
+        Breaker {
             up: AtomicBool::new(true),
             silent_calls: AtomicU32::new(0),
             announced: AtomicBool::new(false),
@@ -91,7 +91,7 @@ impl Connection {
         }
         state.probes += 1;
         state.probe = Some(state.probes);
-        Admission::Probe(Probe { connection: self, number: state.probes })
+        Admission::Probe(Probe { breaker: self, number: state.probes })
     }
 
     /// The right to change the state and to tell of it.
@@ -175,33 +175,33 @@ impl State {
 
 /// The right to try once. If it is dropped, the next caller has it, after the back-off if the store is down.
 pub(super) struct Probe<'a> {
-    connection: &'a Connection,
+    breaker: &'a Breaker,
     number: u64,
 }
 
 impl Probe<'_> {
     /// The database answered. True if that is news.
     pub(super) fn succeeded(self) -> bool {
-        self.is_current() && self.connection.connect()
+        self.is_current() && self.breaker.connect()
     }
 
     /// The database did not answer. Returns whether that is news, and the error for the caller.
     pub(super) fn failed(self) -> (bool, Error) {
-        let is_news = self.is_current() && self.connection.disconnect();
-        let connection = self.connection;
+        let is_news = self.is_current() && self.breaker.disconnect();
+        let breaker = self.breaker;
         drop(self);
-        let wait = connection.state().next_probe.saturating_duration_since(Instant::now());
+        let wait = breaker.state().next_probe.saturating_duration_since(Instant::now());
         (is_news, refusal(wait))
     }
 
     fn is_current(&self) -> bool {
-        self.connection.state().probe == Some(self.number)
+        self.breaker.state().probe == Some(self.number)
     }
 }
 
 impl Drop for Probe<'_> {
     fn drop(&mut self) {
-        let mut state = self.connection.state();
+        let mut state = self.breaker.state();
         if state.probe != Some(self.number) {
             return;
         }
@@ -217,6 +217,6 @@ fn refusal(wait: Duration) -> Error {
         "the store is disconnected, as the database could not be reached; the next attempt is due in {} ms",
         wait.as_millis()
     ))
-    .with_indeterminate(false)
+    .with_in_doubt(false)
     .with_unreachable()
 }

@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use session_core::{Error, ErrorKind, Event, Reaction, SessionId, SessionStore};
+use session_core::{Error, ErrorAction, ErrorKind, Event, SessionId, Sessions};
 use tokio::time::{Instant, advance, timeout};
 
 use crate::support::{Fault, Visit, World, gone, id, ms, secs, visit};
 
 /// A handle that has just lost its database.
-async fn disconnected(world: &World) -> SessionStore<Visit> {
+async fn disconnected(world: &World) -> Sessions<Visit> {
     let store = world.handle();
     store.count(None).await.unwrap();
     world.script.always("count", gone);
@@ -32,7 +32,7 @@ async fn an_unreachable_database_disconnects_and_work_is_refused_without_touchin
 
     let error = store.create(&visit(0)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert!(error.is_unreachable() && error.is_transient() && !error.is_indeterminate());
+    assert!(error.is_unreachable() && error.is_transient() && !error.is_in_doubt());
     assert!(error.to_string().ends_with("the next attempt is due in 100 ms"), "{error}");
     assert!(store.load(&id("a")).await.is_err());
     assert!(store.destroy_many(&[id("a")]).await.is_err());
@@ -123,7 +123,7 @@ async fn one_call_at_a_time_asks_for_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_takes_a_second_at_most() {
+async fn a_probe_has_the_time_of_its_call() {
     let world = World::new();
     let store = disconnected(&world).await;
     world.script.once("server_time", Fault::Hang);
@@ -131,7 +131,19 @@ async fn a_probe_takes_a_second_at_most() {
     let start = Instant::now();
     let error = store.count(None).await.unwrap_err();
     assert!(error.is_unreachable());
-    assert!(start.elapsed() >= secs(1) && start.elapsed() < ms(1_002), "{:?}", start.elapsed());
+    assert!(start.elapsed() >= secs(5) && start.elapsed() < ms(5_002), "{:?}", start.elapsed());
+}
+
+/// A login over 150 ms takes seven or more round trips.
+#[tokio::test(start_paused = true)]
+async fn a_slow_login_brings_the_store_back() {
+    let world = World::new();
+    let store = disconnected(&world).await;
+    world.script.heal();
+    world.script.always("server_time", || Fault::Slow(ms(4_900)));
+    advance(ms(100)).await;
+    store.count(None).await.unwrap();
+    assert!(store.is_connected());
 }
 
 #[tokio::test(start_paused = true)]
@@ -229,7 +241,7 @@ async fn after_three_silent_calls_a_silent_database_is_disconnected() {
     });
     let error = asking.unwrap_err();
     assert!(error.is_unreachable());
-    assert!(start.elapsed() < ms(1_002), "{:?}", start.elapsed());
+    assert!(start.elapsed() < ms(5_002), "{:?}", start.elapsed());
     assert!(!store.is_connected());
     let errors = ["error: load: unavailable"; 3];
     assert_eq!(world.events.take(), [&errors[..], &["disconnected"]].concat());
@@ -274,7 +286,7 @@ async fn a_probe_for_silence_that_is_dropped_is_made_by_the_next_call() {
 }
 
 /// A handle with an error handler that writes down the kinds it is asked about.
-fn with_handler(world: &World, reaction: Reaction) -> (SessionStore<Visit>, Arc<Mutex<Vec<ErrorKind>>>) {
+fn with_handler(world: &World, reaction: ErrorAction) -> (Sessions<Visit>, Arc<Mutex<Vec<ErrorKind>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&asked);
     let builder = world.builder().payload_limit(100).on_error(move |error: &Error| {
@@ -291,7 +303,7 @@ fn too_large() -> Visit {
 #[tokio::test(start_paused = true)]
 async fn a_handler_that_goes_on_keeps_the_store_connected_whatever_happens() {
     let world = World::new();
-    let (store, asked) = with_handler(&world, Reaction::Continue);
+    let (store, asked) = with_handler(&world, ErrorAction::Continue);
     world.script.always("count", gone);
     world.script.always("touch", || Fault::Hang);
     for _ in 0..4 {
@@ -306,7 +318,7 @@ async fn a_handler_that_goes_on_keeps_the_store_connected_whatever_happens() {
 #[tokio::test(start_paused = true)]
 async fn a_handler_that_disconnects_does_so_for_any_error_and_is_asked_once_for_each() {
     let world = World::new();
-    let (store, asked) = with_handler(&world, Reaction::Disconnect);
+    let (store, asked) = with_handler(&world, ErrorAction::Disconnect);
     assert_eq!(store.create(&too_large()).await.unwrap_err().kind(), ErrorKind::TooLarge);
     assert!(!store.is_connected());
     assert_eq!(world.events.take(), ["error: create: too large", "disconnected"]);
@@ -342,7 +354,7 @@ async fn changes_are_told_in_their_order() {
     let world = World::new();
     let changes = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&changes);
-    let store: SessionStore<Visit> = SessionStore::builder(world.script.clone())
+    let store: Sessions<Visit> = Sessions::builder(world.script.clone())
         .observer(move |event: &Event<'_>| match event {
             Event::Connected => log.lock().unwrap().push(true),
             Event::Disconnected { .. } => log.lock().unwrap().push(false),
