@@ -2,6 +2,9 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
+
+use crate::Operation;
 
 /// The result of every operation of a store.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -10,6 +13,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// Decide on [`kind`](Error::kind); read the message and [`source`](StdError::source) as a person. No message holds
 /// a session's id, its payload or a password.
+///
+/// ```
+/// use session_core::{Error, ErrorKind};
+///
+/// // As a backend makes one: what is wrong, and what to do next.
+/// let error = Error::unavailable("the server refused the login; check the password").with_code("28P01");
+/// assert_eq!((error.kind(), error.code()), (ErrorKind::Unavailable, Some("28P01")));
+/// ```
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -18,12 +29,25 @@ struct Inner {
     operation: Option<Operation>,
     backend: Option<&'static str>,
     code: Option<String>,
-    indeterminate: bool,
+    in_doubt: bool,
     unreachable: bool,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 /// What a caller can do about an [`Error`].
+///
+/// ```
+/// use session_core::{Error, ErrorKind};
+///
+/// fn status(error: &Error) -> u16 {
+///     match error.kind() {
+///         ErrorKind::Unavailable | ErrorKind::Conflict => 503,
+///         ErrorKind::TooLarge => 413,
+///         _ => 500,
+///     }
+/// }
+/// assert_eq!(status(&Error::unavailable("the database is away")), 503);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -59,71 +83,6 @@ impl ErrorKind {
     }
 }
 
-/// The operation that was asked for, as errors, events and spans name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Operation {
-    /// Opening the store.
-    Connect,
-    /// A new session.
-    Create,
-    /// Reading a session.
-    Load,
-    /// Replacing a session's data.
-    Update,
-    /// A read-modify-write.
-    Modify,
-    /// Create or update, never reviving a dead id.
-    Set,
-    /// Moving the expiry.
-    Touch,
-    /// Moving a session to a new id.
-    Rotate,
-    /// Ending one session or several.
-    Destroy,
-    /// Removing rows whose expiry has passed.
-    Purge,
-    /// Reading live sessions page by page.
-    List,
-    /// Counting live sessions.
-    Count,
-    /// Removing every row.
-    Clear,
-    /// Reading the database's clock.
-    ServerTime,
-    /// Checking the table and the server.
-    Diagnose,
-}
-
-impl Operation {
-    /// The operation as a word for logs and metrics, such as `touch`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Operation::Connect => "connect",
-            Operation::Create => "create",
-            Operation::Load => "load",
-            Operation::Update => "update",
-            Operation::Modify => "modify",
-            Operation::Set => "set",
-            Operation::Touch => "touch",
-            Operation::Rotate => "rotate",
-            Operation::Destroy => "destroy",
-            Operation::Purge => "purge",
-            Operation::List => "list",
-            Operation::Count => "count",
-            Operation::Clear => "clear",
-            Operation::ServerTime => "server time",
-            Operation::Diagnose => "diagnose",
-        }
-    }
-}
-
-impl fmt::Display for Operation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 impl Error {
     /// An error of this kind. `message` is a lower-case fragment that says what is wrong and what to do next; it
     /// holds no secret and does not repeat the source's text.
@@ -135,7 +94,7 @@ impl Error {
             backend: None,
             code: None,
             // An unknown fault of the database may have struck after the commit.
-            indeterminate: matches!(kind, ErrorKind::Unavailable | ErrorKind::Backend),
+            in_doubt: matches!(kind, ErrorKind::Unavailable | ErrorKind::Backend),
             unreachable: false,
             source: None,
         }))
@@ -193,8 +152,8 @@ impl Error {
     /// [`Unavailable`](ErrorKind::Unavailable) or [`Backend`](ErrorKind::Backend) error may have struck after the
     /// commit, and any other kind means that nothing was changed.
     #[must_use]
-    pub fn with_indeterminate(mut self, indeterminate: bool) -> Error {
-        self.0.indeterminate = indeterminate;
+    pub fn with_in_doubt(mut self, in_doubt: bool) -> Error {
+        self.0.in_doubt = in_doubt;
         self
     }
 
@@ -206,9 +165,27 @@ impl Error {
         self
     }
 
-    /// The fragment alone, without the names around it.
-    pub(crate) fn message(&self) -> &str {
-        &self.0.message
+    /// Says that the database itself may be reachable: one connection broke, and the next one may work.
+    #[must_use]
+    pub fn of_one_connection(mut self) -> Error {
+        self.0.unreachable = false;
+        self
+    }
+
+    /// A copy for one more caller of a batch. It answers every question as this one does.
+    #[must_use]
+    pub fn shared(error: &Arc<Error>) -> Error {
+        let inner = &error.0;
+        Error(Box::new(Inner {
+            kind: inner.kind,
+            message: inner.message.clone(),
+            operation: inner.operation,
+            backend: inner.backend,
+            code: inner.code.clone(),
+            in_doubt: inner.in_doubt,
+            unreachable: inner.unreachable,
+            source: inner.source.as_ref().map(|_| SharedSource(Arc::clone(error)).into()),
+        }))
     }
 
     /// What a caller can do about it.
@@ -240,8 +217,8 @@ impl Error {
     ///
     /// An update with an expected version makes a repetition decidable: `Stale` with the next version then means
     /// that either the first try or somebody else's update was done.
-    pub fn is_indeterminate(&self) -> bool {
-        self.0.indeterminate
+    pub fn is_in_doubt(&self) -> bool {
+        self.0.in_doubt
     }
 
     /// True if the database itself cannot be reached, which concerns every session and not this call alone.
@@ -274,7 +251,7 @@ impl fmt::Debug for Error {
             .field("backend", &self.0.backend)
             .field("message", &self.0.message)
             .field("code", &self.0.code)
-            .field("indeterminate", &self.0.indeterminate)
+            .field("in_doubt", &self.0.in_doubt)
             .field("unreachable", &self.0.unreachable)
             .field("source", &self.0.source)
             .finish()
@@ -287,6 +264,27 @@ impl StdError for Error {
             Some(source) => Some(source.as_ref()),
             None => None,
         }
+    }
+}
+
+/// The source of an error that several callers got.
+struct SharedSource(Arc<Error>);
+
+impl fmt::Display for SharedSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.source().map_or(Ok(()), |source| fmt::Display::fmt(source, f))
+    }
+}
+
+impl fmt::Debug for SharedSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.source().map_or(Ok(()), |source| fmt::Debug::fmt(source, f))
+    }
+}
+
+impl StdError for SharedSource {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source().and_then(StdError::source)
     }
 }
 

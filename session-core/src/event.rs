@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{Error, Principal, SessionKey};
 
-/// Something that happened in a [`SessionStore`](crate::SessionStore).
+/// Something that happened in a [`Sessions`](crate::Sessions).
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -57,13 +57,31 @@ pub enum Event<'a> {
     },
 }
 
-/// Gets every [`Event`] of a store. Any `Fn(&Event)` is one.
+/// Gets every [`Event`] of a store. Any `Fn(&Event)` is an observer.
 ///
 /// It runs inline, in the task of the caller whose operation caused the event: keep it short, and hand anything long to
 /// a channel. A panic in it is caught and dropped.
 ///
 /// [`Event::Connected`] and [`Event::Disconnected`] come one at a time, in their order: never wait for an operation of
-/// the same store in here. Events of different callers else come as they happen, and may overlap.
+/// the same store in here. Other events of different callers come as they happen, and may overlap.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use session_core::{Event, Observer};
+///
+/// #[derive(Default)]
+/// struct Metrics { created: AtomicU64, failed: AtomicU64 }
+///
+/// impl Observer for Metrics {
+///     fn observe(&self, event: &Event<'_>) {
+///         match event {
+///             Event::Created { .. } => _ = self.created.fetch_add(1, Ordering::Relaxed),
+///             Event::Error { .. } => _ = self.failed.fetch_add(1, Ordering::Relaxed),
+///             _ => {}
+///         }
+///     }
+/// }
+/// ```
 pub trait Observer: Send + Sync + 'static {
     /// Takes note of an event.
     fn observe(&self, event: &Event<'_>);

@@ -7,12 +7,21 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
-use crate::{Error, Result};
+use crate::{Error, Result, random};
 
-/// The secret in the cookie. Whoever has it is signed in, so it is never stored (in the hashed form of a table) and
-/// never printed: its `Debug` shows nothing of it.
+/// The secret in the cookie. Whoever has it is signed in. So it is never printed (its `Debug` shows nothing of it), and a
+/// table with hashed ids never contains it.
 ///
 /// Two ids are the same session if and only if their bytes are equal.
+///
+/// ```
+/// use session_core::SessionId;
+///
+/// let id = SessionId::random()?;
+/// assert_eq!(SessionId::new(id.expose())?, id); // into the cookie, and out of it
+/// assert_eq!(format!("{id:?}"), "SessionId(..)");
+/// # Ok::<_, session_core::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SessionId(Arc<str>);
 
@@ -25,15 +34,7 @@ impl SessionId {
     /// # Errors
     /// [`Backend`](crate::ErrorKind::Backend) if the operating system has no random numbers to give.
     pub fn random() -> Result<SessionId> {
-        let mut bits = [0_u8; 32];
-        getrandom::fill(&mut bits).map_err(|error| {
-            Error::new(
-                crate::ErrorKind::Backend,
-                "the operating system gave no random numbers for a session id",
-            )
-            .with_indeterminate(false)
-            .with_source(error)
-        })?;
+        let bits: [u8; 32] = random::bytes("a session id")?;
         Ok(SessionId(URL_SAFE_NO_PAD.encode(bits).into()))
     }
 
@@ -193,6 +194,29 @@ impl Principal {
         Ok(Principal(principal))
     }
 
+    /// Makes a principal of any text, as [`Sessions`](crate::Sessions) does. An empty text is nobody: `None`. A text that
+    /// is too long, has a U+0000 or looks like a digest is represented by its SHA-256: `sha256:` and 43 characters of
+    /// base64url.
+    ///
+    /// ```
+    /// use session_core::Principal;
+    ///
+    /// assert_eq!(Principal::of("ann").unwrap().as_str(), "ann");
+    /// assert!(Principal::of("").is_none());
+    /// assert!(Principal::of(&"long".repeat(100)).unwrap().as_str().starts_with("sha256:"));
+    /// ```
+    pub fn of(text: &str) -> Option<Principal> {
+        const DIGEST: &str = "sha256:";
+        if text.is_empty() {
+            return None;
+        }
+        if text.len() > Principal::MAX_LEN || text.contains('\0') || text.starts_with(DIGEST) {
+            let digest = URL_SAFE_NO_PAD.encode(Sha256::digest(text.as_bytes()));
+            return Some(Principal(format!("{DIGEST}{digest}").into()));
+        }
+        Some(Principal(text.into()))
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -243,5 +267,18 @@ mod tests {
         let id = SessionId::new("a\0b").unwrap();
         assert_eq!(id.key(KeyFormat::Plain).unwrap_err().kind(), ErrorKind::InvalidInput);
         assert!(id.key(KeyFormat::Hashed).is_ok());
+    }
+
+    #[test]
+    fn every_text_but_the_empty_one_is_a_principal() {
+        assert_eq!(Principal::of(""), None);
+        assert_eq!(Principal::of("ann").unwrap().as_str(), "ann");
+        assert_eq!(Principal::of(&"x".repeat(255)).unwrap().as_str(), "x".repeat(255));
+        let long = Principal::of(&"x".repeat(256)).unwrap();
+        assert_eq!(long.as_str().len(), 50);
+        assert!(Principal::new(long.as_str()).is_ok());
+        // Nobody can choose a name that is taken for the digest of another one.
+        let others = [long.as_str().to_owned(), "x".repeat(257), "a\0".to_owned()];
+        assert!(others.iter().all(|other| Principal::of(other) != Some(long.clone())));
     }
 }

@@ -9,14 +9,29 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 
+use crate::contract::{
+    Create, Created, Destroy, DestroyPrincipal, Filter, Listed, Load, Loaded, Payload, Record, Rotate,
+    Rotated, Store, Touch, Touched, Update,
+};
 use crate::{
-    Capabilities, Create, Created, Destroy, DestroyMode, Error, Filter, Finding, KeyFormat, Listed, Payload,
-    Principal, Record, Result, Rotate, Rotated, SessionKey, Store, Timestamp, Touch, Update, Updated,
+    Capabilities, DestroyMode, Fate, Finding, KeyFormat, Principal, Result, SessionKey, Timestamp, Updated,
     Version,
 };
 
 /// Sessions in this process's memory: for tests and for programs that may forget them when they end. It keeps every
 /// guarantee but durability.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> session_core::Result<()> {
+/// # use session_core::{MemoryStore, Sessions};
+/// # use std::sync::Arc;
+/// let store = Arc::new(MemoryStore::new()); // an `Arc` of a store is a store: two handles share it
+/// let [one, other]: [Sessions<u32>; 2] = [Sessions::new(Arc::clone(&store)), Sessions::new(store)];
+/// let id = one.create(&1).await?.id;
+/// other.destroy(&id).await?;
+/// assert!(one.load(&id).await?.is_none());
+/// # Ok(()) }
+/// ```
 #[derive(Default)]
 pub struct MemoryStore {
     format: KeyFormat,
@@ -30,7 +45,14 @@ struct Row {
     created_at: Timestamp,
     version: Version,
     principal: Option<Principal>,
-    destroyed_at: Option<Timestamp>,
+    end: Option<End>,
+}
+
+/// Why a row that is there has no session any more, whatever its expiry says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Destroyed,
+    RotatedAway,
 }
 
 impl MemoryStore {
@@ -47,16 +69,6 @@ impl MemoryStore {
     fn rows(&self) -> MutexGuard<'_, BTreeMap<SessionKey, Row>> {
         // Nothing below panics between two changes that belong together.
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn check(&self, key: &SessionKey) -> Result<()> {
-        if key.format() == self.format {
-            return Ok(());
-        }
-        Err(Error::invalid_input(
-            "the key's format is not this table's; make keys with the store's `key_format`",
-        )
-        .with_backend("memory"))
     }
 }
 
@@ -75,7 +87,6 @@ impl Store for MemoryStore {
     }
 
     async fn create(&self, create: &Create, now: Timestamp) -> Result<Created> {
-        self.check(&create.key)?;
         let mut rows = self.rows();
         if rows.contains_key(&create.key) {
             return Ok(Created::KeyTaken);
@@ -84,21 +95,21 @@ impl Store for MemoryStore {
             payload: create.payload.clone(),
             expires_at: create.expires_at,
             created_at: now,
-            version: Version::FIRST,
+            version: create.version,
             principal: create.principal.clone(),
-            destroyed_at: None,
+            end: None,
         };
         rows.insert(create.key.clone(), row);
         Ok(Created::Created)
     }
 
-    async fn load(&self, key: &SessionKey, now: Timestamp) -> Result<Option<Record>> {
-        self.check(key)?;
-        Ok(self.rows().get(key).filter(|row| row.is_live(now)).map(Row::record))
+    async fn load(&self, load: &Load, now: Timestamp) -> Result<Loaded> {
+        let rows = self.rows();
+        let live = rows.get(&load.key).filter(|row| row.is_live(now));
+        Ok(live.map_or(Loaded::Gone, |row| Loaded::of(row.record(), load.known)))
     }
 
     async fn update(&self, update: &Update, now: Timestamp) -> Result<Updated> {
-        self.check(&update.key)?;
         let mut rows = self.rows();
         let Some(row) = rows.get_mut(&update.key).filter(|row| row.is_live(now)) else {
             return Ok(Updated::Gone);
@@ -107,36 +118,29 @@ impl Store for MemoryStore {
             return Ok(Updated::Stale);
         }
         row.payload = update.payload.clone();
-        row.expires_at = update.expires_at;
+        row.expires_at = update.expires_at.unwrap_or(row.expires_at);
         row.principal = update.principal.clone();
         row.version = row.version.next();
         Ok(Updated::Saved(row.version))
     }
 
-    async fn touch(&self, touch: &Touch, now: Timestamp) -> Result<bool> {
-        self.check(&touch.key)?;
+    async fn touch(&self, touch: &Touch, now: Timestamp) -> Result<Touched> {
         let mut rows = self.rows();
         let Some(row) = rows.get_mut(&touch.key).filter(|row| row.is_live(now)) else {
-            return Ok(false);
+            return Ok(Touched::Gone);
         };
+        if touch.expected.is_some_and(|expected| expected != row.version) {
+            return Ok(Touched::Stale);
+        }
         row.expires_at = touch.expires_at;
-        Ok(true)
+        Ok(Touched::Moved)
     }
 
     async fn destroy(&self, destroy: &Destroy, now: Timestamp) -> Result<bool> {
-        self.check(&destroy.key)?;
-        Ok(end(&mut self.rows(), &destroy.key, destroy.mode, now))
+        Ok(end(&mut self.rows(), &destroy.key, End::Destroyed, destroy.mode, now))
     }
 
     async fn rotate(&self, rotate: &Rotate, now: Timestamp) -> Result<Rotated> {
-        self.check(&rotate.from)?;
-        self.check(&rotate.to)?;
-        if rotate.from == rotate.to {
-            return Err(Error::invalid_input(
-                "a session cannot be rotated to the key that it has; draw a new id",
-            )
-            .with_backend(self.backend()));
-        }
         let mut rows = self.rows();
         let Some(old) = rows.get(&rotate.from).filter(|row| row.is_live(now)) else {
             return Ok(Rotated::Gone);
@@ -150,33 +154,53 @@ impl Store for MemoryStore {
         let version = old.version.next();
         let row = Row {
             payload: rotate.payload.clone().unwrap_or_else(|| old.payload.clone()),
-            expires_at: rotate.expires_at,
+            expires_at: rotate.expires_at.unwrap_or(old.expires_at),
             created_at: old.created_at,
             version,
             principal: rotate.principal.clone(),
-            destroyed_at: None,
+            end: None,
         };
-        end(&mut rows, &rotate.from, rotate.mode, now);
+        end(&mut rows, &rotate.from, End::RotatedAway, rotate.mode, now);
         rows.insert(rotate.to.clone(), row);
         Ok(Rotated::Rotated(version))
     }
 
-    async fn destroy_principal(
-        &self,
-        principal: &Principal,
-        except: Option<&SessionKey>,
-        mode: DestroyMode,
-        now: Timestamp,
-    ) -> Result<u64> {
-        except.map_or(Ok(()), |key| self.check(key))?;
+    async fn fate(&self, key: &SessionKey, now: Timestamp) -> Result<Fate> {
+        Ok(match self.rows().get(key) {
+            None => Fate::Unknown,
+            Some(Row { end: Some(End::Destroyed), .. }) => Fate::Destroyed,
+            Some(Row { end: Some(End::RotatedAway), .. }) => Fate::RotatedAway,
+            Some(row) if row.is_live(now) => Fate::Live,
+            Some(_) => Fate::Expired,
+        })
+    }
+
+    async fn destroy_principal(&self, destroy: &DestroyPrincipal, now: Timestamp) -> Result<u64> {
         let mut rows = self.rows();
         let theirs: Vec<SessionKey> = rows
             .iter()
-            .filter(|(key, row)| row.principal.as_ref() == Some(principal) && Some(*key) != except)
+            .filter(|(_, row)| row.principal.as_ref() == Some(&destroy.principal))
+            .filter(|(_, row)| destroy.created_before.is_none_or(|bound| row.created_at < bound))
+            .filter(|(key, _)| Some(*key) != destroy.except.as_ref())
             .map(|(key, _)| key.clone())
             .collect();
-        let ended = theirs.iter().filter(|key| end(&mut rows, key, mode, now)).count();
+        let ended =
+            theirs.iter().filter(|key| end(&mut rows, key, End::Destroyed, destroy.mode, now)).count();
         Ok(number(ended))
+    }
+
+    async fn forget_principal(&self, principal: &Principal, now: Timestamp) -> Result<u64> {
+        let mut rows = self.rows();
+        let mut wiped = 0;
+        for row in rows.values_mut().filter(|row| row.principal.as_ref() == Some(principal)) {
+            if row.is_live(now) {
+                row.end = Some(End::Destroyed);
+            }
+            row.wipe();
+            row.version = row.version.next();
+            wiped += 1;
+        }
+        Ok(wiped)
     }
 
     async fn purge_expired(&self, now: Timestamp, limit: NonZeroU32) -> Result<u64> {
@@ -200,7 +224,6 @@ impl Store for MemoryStore {
         limit: NonZeroU32,
         now: Timestamp,
     ) -> Result<Vec<Listed>> {
-        after.map_or(Ok(()), |key| self.check(key))?;
         let rows = self.rows();
         let from = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
         Ok(rows
@@ -239,7 +262,12 @@ impl fmt::Debug for MemoryStore {
 
 impl Row {
     fn is_live(&self, now: Timestamp) -> bool {
-        self.destroyed_at.is_none() && now < self.expires_at
+        self.end.is_none() && now < self.expires_at
+    }
+
+    fn wipe(&mut self) {
+        self.payload = Payload::from("");
+        self.principal = None;
     }
 
     fn passes(&self, filter: &Filter) -> bool {
@@ -257,13 +285,21 @@ impl Row {
     }
 }
 
-fn end(rows: &mut BTreeMap<SessionKey, Row>, key: &SessionKey, mode: DestroyMode, now: Timestamp) -> bool {
+fn end(
+    rows: &mut BTreeMap<SessionKey, Row>,
+    key: &SessionKey,
+    why: End,
+    mode: DestroyMode,
+    now: Timestamp,
+) -> bool {
     let Some(row) = rows.get_mut(key).filter(|row| row.is_live(now)) else {
         return false;
     };
+    row.end = Some(why);
     match mode {
-        DestroyMode::Soft => row.destroyed_at = Some(now),
-        DestroyMode::Hard => _ = rows.remove(key),
+        DestroyMode::Forget => row.wipe(),
+        DestroyMode::Keep => {}
+        DestroyMode::Remove => _ = rows.remove(key),
     }
     true
 }

@@ -6,15 +6,19 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::contract::{
+    Create, Created, Destroy, DestroyPrincipal, Filter, Listed, Load, Loaded, Rotate, Rotated, Touch,
+    Touched, Update, Write, Written,
+};
 use crate::{
-    Capabilities, Create, Created, Destroy, DestroyMode, Filter, Finding, KeyFormat, Listed, Principal,
-    Record, Result, Rotate, Rotated, SessionKey, Timestamp, Touch, Update, Updated, Write, Written,
+    Capabilities, Fate, Finding, Gathering, KeyFormat, Principal, Result, SessionKey, Timestamp, Updated,
 };
 
 /// A table of sessions in some database: what a backend implements, and all that it must do.
 ///
 /// This is mechanism. Every policy (ids and their hashing, time to live, clock, codec, limits, deadlines, retries,
-/// events, clean-up) is [`SessionStore`](crate::SessionStore)'s, written once for all backends.
+/// events, clean-up) is [`Sessions`](crate::Sessions)'s, written once for all backends. What capabilities and key
+/// format rule out is refused before it reaches a backend, by [`Checked`](crate::contract::Checked).
 ///
 /// # Words
 /// A session is **live** at `now` if a row has its key, the row is not marked destroyed, and `now < expires_at`.
@@ -27,11 +31,10 @@ use crate::{
 ///   (`expires_at <= now`), exactly to the millisecond, for every `i64`. The calls of one store need not have
 ///   ascending times.
 /// - **Identity.** Two keys are the same if and only if their bytes are equal; so are two principals. Case, accents,
-///   trailing blanks and normal forms always matter. A key of the other [`KeyFormat`] is
-///   [`InvalidInput`](crate::ErrorKind::InvalidInput).
+///   trailing blanks and normal forms always matter.
 /// - **Atomicity.** Each operation happens at one instant between its call and its return, wholly or not at all,
 ///   whatever other handles, connections and processes do meanwhile (it is linearizable for each session). An error
-///   of which [`is_indeterminate`](crate::Error::is_indeterminate) is false means that nothing was changed; after any
+///   of which [`is_in_doubt`](crate::Error::is_in_doubt) is false means that nothing was changed; after any
 ///   other error the operation was done wholly or not at all.
 /// - **Durability.** What is acknowledged survives `kill -9` of this process and, in a database that promises it, of
 ///   the server. After the server is back the store works again without being opened anew.
@@ -50,14 +53,13 @@ use crate::{
 /// not finish is closed or drained before it is used again.
 ///
 /// # What a backend cannot do
-/// [`capabilities`](Store::capabilities) says so, and the calls concerned return
-/// [`Unsupported`](crate::ErrorKind::Unsupported) and change nothing: an update or rotation with `expected` without
-/// `versions`; a create, update or rotation with a principal, a filter by principal and
-/// [`destroy_principal`](Store::destroy_principal) without `principals`; [`rotate`](Store::rotate) without
-/// `rotation`; [`DestroyMode::Soft`] without `tombstones`.
+/// [`capabilities`](Store::capabilities) says so. Calls that need more never come: [`Checked`](crate::contract::Checked)
+/// stands in front of every store, answers them with [`Unsupported`](crate::ErrorKind::Unsupported), and documents
+/// which they are. It also refuses keys of the other [`KeyFormat`], and puts the backend's name on errors. So a backend
+/// has no code for that.
 ///
 /// # Proof
-/// The `conformance` crate runs every sentence here against a backend, from about twenty lines of its author.
+/// The crate `session-conformance` runs every sentence here against a backend, from about twenty lines of its author.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// The backend's name in errors, events and spans: `sqlite`, `postgres`.
@@ -69,71 +71,87 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// How this table holds ids. Always the same answer; the handle makes keys accordingly.
     fn key_format(&self) -> KeyFormat;
 
-    /// Makes a new session, at version 1 and with `created_at = now`.
+    /// Makes a new session, at the [version](Create::version) that is given and with `created_at = now`.
     ///
     /// Returns [`Created::KeyTaken`], and changes nothing, if any row has the key, live or dead. Of several creates
     /// of one key at once exactly one succeeds.
     async fn create(&self, create: &Create, now: Timestamp) -> Result<Created>;
 
-    /// Reads a session that is live at `now`; `None` if it is absent or dead.
+    /// Reads a session that is live at `now`.
+    ///
+    /// If the session has the version that the caller [knows](Load::known), the answer is
+    /// [`Loaded::Unchanged`], and the database does not send the payload. [`Loaded::Gone`] says that the session is
+    /// absent or dead.
     ///
     /// # Errors
     /// [`Corrupt`](crate::ErrorKind::Corrupt) if the row is there and cannot be read, naming the column.
-    async fn load(&self, key: &SessionKey, now: Timestamp) -> Result<Option<Record>>;
+    async fn load(&self, load: &Load, now: Timestamp) -> Result<Loaded>;
 
-    /// Replaces payload, expiry and principal of a session that is live at `now`, and counts its version up by one.
+    /// Replaces payload and principal of a session that is live at `now`, moves its expiry unless that is to stay, and
+    /// counts its version up by one.
     ///
     /// With `expected` it does so only if the session has that version; [`Updated::Stale`] says that it is live and
     /// has another. [`Updated::Gone`] says that it is absent or dead. Both mean that nothing was changed. An update
     /// never makes a row.
     ///
-    /// [`Updated::Saved`] tells the new version. Without `expected` and without `told_versions` it may leave it open
+    /// [`Updated::Saved`] tells the new version. Without `expected` and without
+    /// [`returns_new_version`](Capabilities::returns_new_version) it may leave it open
     /// ([`Version::NONE`](crate::Version::NONE)), as the database does not tell it along with the update: whoever
     /// goes on from there loads the session anyway.
     async fn update(&self, update: &Update, now: Timestamp) -> Result<Updated>;
 
     /// Moves the expiry of a session that is live at `now`. Payload, version and principal stay.
     ///
-    /// Returns `false`, and changes nothing, if the session is absent or dead. A touch that leaves the expiry as it
-    /// is returns `true`.
-    async fn touch(&self, touch: &Touch, now: Timestamp) -> Result<bool>;
+    /// With `expected` it does so only if the session has that version, and says so as [`update`](Store::update) does.
+    /// A touch that leaves the expiry as it is is [`Touched::Moved`] all the same.
+    async fn touch(&self, touch: &Touch, now: Timestamp) -> Result<Touched>;
 
     /// Ends a session that is live at `now`, at once and for ever.
     ///
     /// Returns `false`, and changes nothing, if the session is absent or dead: of several destroys at once exactly
-    /// one returns `true`.
+    /// one returns `true`. After one that [forgets](crate::DestroyMode::Forget), no byte of the payload or the principal is in
+    /// the table.
     async fn destroy(&self, destroy: &Destroy, now: Timestamp) -> Result<bool>;
 
     /// Moves a session that is live at `now` from one key to another. At every instant exactly one of the two is
     /// live, and a crash leaves one of the two.
     ///
     /// The session keeps its `created_at`; its version counts up by one, and is told as by [`update`](Store::update).
-    /// Afterwards the old key is dead as if [`destroy`](Store::destroy)ed with the same mode.
-    ///
-    /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if both keys are the same.
+    /// Afterwards the old key is dead as if [`destroy`](Store::destroy)ed with the same mode: a row that stays under it
+    /// with [`Forget`](crate::DestroyMode::Forget) has neither payload nor principal. The two keys differ.
     async fn rotate(&self, rotate: &Rotate, now: Timestamp) -> Result<Rotated>;
 
-    /// Ends every session of a principal that is live at `now`, but for `except`, in one atomic step: a session
-    /// that is created or updated to this principal at the same time is ended or is not, and none is forgotten that
-    /// was there before. Returns how many it ended. An `except` that is not among them changes nothing.
+    /// Says what became of a session, as far as its row tells at `now`. Changes nothing.
     ///
-    /// With [`DestroyMode::Hard`] the rows go at once. Without `hard_ends`, as the database cannot find and remove them in
-    /// one step, they may stay, all of them, without payload and principal and expired since ever, until the next purge.
-    async fn destroy_principal(
-        &self,
-        principal: &Principal,
-        except: Option<&SessionKey>,
-        mode: DestroyMode,
-        now: Timestamp,
-    ) -> Result<u64>;
+    /// A session that was destroyed or rotated away stays so when its expiry passes. Without
+    /// [`tells_rotation`](Capabilities::tells_rotation) one that was rotated away is [`Fate::Destroyed`]. A key without
+    /// a row is [`Fate::Unknown`].
+    async fn fate(&self, key: &SessionKey, now: Timestamp) -> Result<Fate>;
+
+    /// Ends every session of a principal that is live at `now`, except `except`, in one atomic step. Returns how many it
+    /// ended. It misses no session that was there before. A session that is created for this principal, or updated to
+    /// it, at the same time may end or stay. An `except` that is not among them changes nothing. With `created_before`,
+    /// sessions that were created then or later stay; a rotation does not make a session younger.
+    ///
+    /// With [`DestroyMode::Remove`](crate::DestroyMode::Remove) the rows go at once. A backend without
+    /// [`removes_principal_rows`](Capabilities::removes_principal_rows) cannot find and remove them in one step. Its
+    /// rows may stay until the next purge, all of them, with no payload, no principal, and an expiry long past.
+    async fn destroy_principal(&self, destroy: &DestroyPrincipal, now: Timestamp) -> Result<u64>;
+
+    /// Wipes everything that the table holds of a principal, in one atomic step: sessions that are live at `now` end as
+    /// with [`DestroyMode::Forget`](crate::DestroyMode::Forget) (in a table without
+    /// [`tombstones`](Capabilities::tombstones) as with `Remove`), and rows of dead ones lose payload and principal. A
+    /// dead session's [fate](Store::fate) stays the same. One that has expired counts its version up, as a clock that is
+    /// behind may still show it: whoever knows the version before is told of the change. Like [`destroy_principal`](Store::destroy_principal), it misses
+    /// no session that was there before. Returns how many rows it wiped.
+    async fn forget_principal(&self, principal: &Principal, now: Timestamp) -> Result<u64>;
 
     /// Removes up to `limit` rows whose expiry has passed (`expires_at <= now`), destroyed or not, in no
     /// particular order. Returns how many it removed.
     ///
-    /// A row whose expiry is moved beyond `now` before its turn comes stays. It does not wait for rows that others have locked
-    /// where the database can skip them, and several purges at once remove and count each row once. Fewer than
-    /// `limit` means that, but for such rows, none is left.
+    /// A row stays if its expiry is moved beyond `now` before its turn comes. Rows that others have locked are left out
+    /// if the database can skip them. Several purges at once remove and count each row once. A number below `limit`
+    /// means that no such row is left, except those that were locked.
     async fn purge_expired(&self, now: Timestamp, limit: NonZeroU32) -> Result<u64>;
 
     /// Lists up to `limit` sessions that are live at `now`, in an order of the backend's own that is the same for
@@ -165,16 +183,16 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// all is well.
     async fn diagnose(&self) -> Result<Vec<Finding>>;
 
-    /// Several loads at once: `result[i]` is what [`load`](Store::load) of `keys[i]` gives.
+    /// Several loads at once: `result[i]` is what [`load`](Store::load) of `loads[i]` gives.
     ///
     /// The keys are distinct. Each load stands for itself: a corrupt row is an inner error of its own. An outer
     /// error means that the whole batch failed, and says nothing of the single ones.
     ///
     /// The provided form loads one after another.
-    async fn load_many(&self, keys: &[SessionKey], now: Timestamp) -> Result<Vec<Result<Option<Record>>>> {
-        let mut outcomes = Vec::with_capacity(keys.len());
-        for key in keys {
-            outcomes.push(self.load(key, now).await);
+    async fn load_many(&self, loads: &[Load], now: Timestamp) -> Result<Vec<Result<Loaded>>> {
+        let mut outcomes = Vec::with_capacity(loads.len());
+        for load in loads {
+            outcomes.push(self.load(load, now).await);
         }
         Ok(outcomes)
     }
@@ -184,19 +202,14 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// The keys are distinct. Each write stands for itself and is acknowledged, durable, when this returns: the
     /// batch is not atomic, and a write that fails harms no other. An outer error means that the batch failed as a
-    /// whole; if it is not [indeterminate](crate::Error::is_indeterminate), none of the writes was done, and they
+    /// whole; if it is not [in_doubt](crate::Error::is_in_doubt), none of the writes was done, and they
     /// may be tried one by one. Dropping the future leaves each write done wholly or not at all.
     ///
     /// The provided form does one after another.
     async fn write_many(&self, writes: &[Write], now: Timestamp) -> Result<Vec<Result<Written>>> {
         let mut outcomes = Vec::with_capacity(writes.len());
         for write in writes {
-            outcomes.push(match write {
-                Write::Create(create) => self.create(create, now).await.map(Written::Created),
-                Write::Update(update) => self.update(update, now).await.map(Written::Updated),
-                Write::Touch(touch) => self.touch(touch, now).await.map(Written::Touched),
-                Write::Destroy(destroy) => self.destroy(destroy, now).await.map(Written::Destroyed),
-            });
+            outcomes.push(write.apply(self, now).await);
         }
         Ok(outcomes)
     }
@@ -206,24 +219,6 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     fn gathering(&self) -> Gathering {
         Gathering::OFF
     }
-}
-
-/// What a backend recommends for gathering concurrent calls into its many-key forms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gathering {
-    /// How many loads or batches of loads may be under way at once; 0 sends every load on its own.
-    pub read_lanes: usize,
-    /// How many writes or batches of writes may be under way at once; 0 sends every write on its own.
-    pub write_lanes: usize,
-    /// The most operations in one batch.
-    pub max_batch: usize,
-    /// The most bytes of payload in one batch of writes; one larger write goes alone.
-    pub max_bytes: usize,
-}
-
-impl Gathering {
-    /// Every call goes to the backend on its own.
-    pub const OFF: Gathering = Gathering { read_lanes: 0, write_lanes: 0, max_batch: 1, max_bytes: 0 };
 }
 
 /// A shared store is a store.
@@ -241,13 +236,13 @@ impl<S: Store + ?Sized> Store for Arc<S> {
     async fn create(&self, create: &Create, now: Timestamp) -> Result<Created> {
         (**self).create(create, now).await
     }
-    async fn load(&self, key: &SessionKey, now: Timestamp) -> Result<Option<Record>> {
-        (**self).load(key, now).await
+    async fn load(&self, load: &Load, now: Timestamp) -> Result<Loaded> {
+        (**self).load(load, now).await
     }
     async fn update(&self, update: &Update, now: Timestamp) -> Result<Updated> {
         (**self).update(update, now).await
     }
-    async fn touch(&self, touch: &Touch, now: Timestamp) -> Result<bool> {
+    async fn touch(&self, touch: &Touch, now: Timestamp) -> Result<Touched> {
         (**self).touch(touch, now).await
     }
     async fn destroy(&self, destroy: &Destroy, now: Timestamp) -> Result<bool> {
@@ -256,14 +251,14 @@ impl<S: Store + ?Sized> Store for Arc<S> {
     async fn rotate(&self, rotate: &Rotate, now: Timestamp) -> Result<Rotated> {
         (**self).rotate(rotate, now).await
     }
-    async fn destroy_principal(
-        &self,
-        principal: &Principal,
-        except: Option<&SessionKey>,
-        mode: DestroyMode,
-        now: Timestamp,
-    ) -> Result<u64> {
-        (**self).destroy_principal(principal, except, mode, now).await
+    async fn fate(&self, key: &SessionKey, now: Timestamp) -> Result<Fate> {
+        (**self).fate(key, now).await
+    }
+    async fn destroy_principal(&self, destroy: &DestroyPrincipal, now: Timestamp) -> Result<u64> {
+        (**self).destroy_principal(destroy, now).await
+    }
+    async fn forget_principal(&self, principal: &Principal, now: Timestamp) -> Result<u64> {
+        (**self).forget_principal(principal, now).await
     }
     async fn purge_expired(&self, now: Timestamp, limit: NonZeroU32) -> Result<u64> {
         (**self).purge_expired(now, limit).await
@@ -289,8 +284,8 @@ impl<S: Store + ?Sized> Store for Arc<S> {
     async fn diagnose(&self) -> Result<Vec<Finding>> {
         (**self).diagnose().await
     }
-    async fn load_many(&self, keys: &[SessionKey], now: Timestamp) -> Result<Vec<Result<Option<Record>>>> {
-        (**self).load_many(keys, now).await
+    async fn load_many(&self, loads: &[Load], now: Timestamp) -> Result<Vec<Result<Loaded>>> {
+        (**self).load_many(loads, now).await
     }
     async fn write_many(&self, writes: &[Write], now: Timestamp) -> Result<Vec<Result<Written>>> {
         (**self).write_many(writes, now).await

@@ -9,6 +9,15 @@ use crate::{Error, Result};
 /// Each part is an identifier of 1 to 48 ASCII letters, digits and underscores that does not begin with a digit, so
 /// that no quoting rule of any database is ever met and a suffix for an index still fits Postgres' 63 bytes. Names
 /// keep their case: drivers always quote them.
+///
+/// ```
+/// use session_core::TableName;
+///
+/// let table = TableName::new("web.sessions")?;
+/// assert_eq!(table.quoted('"', '"'), r#""web"."sessions""#);
+/// assert!(TableName::new("sessions; DROP TABLE users").is_err());
+/// # Ok::<_, session_core::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TableName {
     schema: Option<String>,

@@ -17,28 +17,38 @@ enum Rule<T> {
     Never,
     Fixed(Duration),
     PerSession(Arc<PerSession<T>>),
+    External(Arc<External<T>>),
 }
 
+type External<T> = dyn Fn(&T, Timestamp) -> Option<Timestamp> + Send + Sync;
 type PerSession<T> = dyn Fn(&SessionId, &T, Timestamp) -> Result<Option<Timestamp>> + Send + Sync;
 
 impl<T> TimeToLive<T> {
-    /// One day: where nothing else is said.
+    /// One day: the default.
     pub const DEFAULT: Duration = Duration::from_secs(86_400);
 
-    /// The same for every session.
+    /// Every session lives for this span after its last write or touch.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use session_core::TimeToLive;
+    /// let a_week = TimeToLive::<String>::fixed(Duration::from_secs(7 * 86_400))?;
+    /// assert!(TimeToLive::<String>::fixed(Duration::ZERO).is_err());
+    /// # Ok::<_, session_core::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if it is under a millisecond, or over the 292 million years
-    /// that an `i64` of milliseconds holds.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the span is under a millisecond, or over 292 million years,
+    /// the most that an `i64` of milliseconds holds.
     pub fn fixed(span: Duration) -> Result<TimeToLive<T>> {
         check(span)?;
         Ok(TimeToLive(Rule::Fixed(span)))
     }
 
-    /// The same for every session, in seconds, as configuration files and other programs give it.
+    /// [`fixed`](TimeToLive::fixed), in seconds, for a number from a configuration file or another program.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if it is not positive or too large.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the number is not positive or too large.
     pub fn seconds(seconds: i64) -> Result<TimeToLive<T>> {
         match u64::try_from(seconds) {
             Ok(seconds) => TimeToLive::fixed(Duration::from_secs(seconds)),
@@ -48,16 +58,24 @@ impl<T> TimeToLive<T> {
         }
     }
 
-    /// Sessions end only when they are destroyed. Their tombstones stay for ever: use [`DestroyMode::Hard`] with
-    /// it, or a [maximum lifetime](crate::SessionStoreBuilder::max_lifetime).
+    /// Sessions end only when they are destroyed. Their tombstones stay for ever: use [`DestroyMode::Remove`] with
+    /// it, or a [maximum lifetime](crate::SessionsBuilder::max_lifetime).
     ///
-    /// [`DestroyMode::Hard`]: crate::DestroyMode::Hard
+    /// [`DestroyMode::Remove`]: crate::DestroyMode::Remove
     pub fn never() -> TimeToLive<T> {
         TimeToLive(Rule::Never)
     }
 
-    /// A rule for each session, asked with its id and data at each write and touch. `None` means
-    /// [one day](TimeToLive::DEFAULT); [`Duration::ZERO`] ends the session with that write.
+    /// Asks a rule at each write and touch, with the session's id and data. `None` means
+    /// [one day](TimeToLive::DEFAULT). [`Duration::ZERO`] ends the session with that write.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use session_core::TimeToLive;
+    /// # struct Visit { remember_me: bool }
+    /// const DAY: Duration = Duration::from_secs(86_400);
+    /// let rule = TimeToLive::per_session(|_, visit: &Visit| Some(if visit.remember_me { 30 * DAY } else { DAY }));
+    /// ```
     pub fn per_session<F>(rule: F) -> TimeToLive<T>
     where
         F: Fn(&SessionId, &T) -> Option<Duration> + Send + Sync + 'static,
@@ -71,8 +89,14 @@ impl<T> TimeToLive<T> {
         })))
     }
 
-    /// A rule that gives the moment of death rather than a span: asked with id, data and the present at each write
-    /// and touch. `None` means [one day](TimeToLive::DEFAULT) from now. A moment in the past ends the session.
+    /// Asks a rule at each write and touch, with id, data and the present. The rule returns when the session ends. `None`
+    /// means [one day](TimeToLive::DEFAULT) from now. A moment in the past ends the session.
+    ///
+    /// ```
+    /// # use session_core::{TimeToLive, Timestamp};
+    /// # struct Visit { ticket_ends: Timestamp }
+    /// let with_the_ticket = TimeToLive::until(|_, visit: &Visit, _| Some(visit.ticket_ends));
+    /// ```
     pub fn until<F>(rule: F) -> TimeToLive<T>
     where
         F: Fn(&SessionId, &T, Timestamp) -> Option<Timestamp> + Send + Sync + 'static,
@@ -80,24 +104,44 @@ impl<T> TimeToLive<T> {
         TimeToLive(Rule::PerSession(Arc::new(move |id, data, now| Ok(rule(id, data, now)))))
     }
 
+    /// Leaves the expiry to somebody else, such as a web framework. The rule reads it from the data that is about to be
+    /// written. `None` leaves the session's expiry as it is: a touch writes nothing, and an update, a
+    /// [`modify`](crate::Sessions::modify) or a rotation does not move it. A new session needs an expiry.
+    ///
+    /// ```
+    /// # use session_core::{TimeToLive, Timestamp};
+    /// # struct Framework { expires_at: Option<Timestamp> }
+    /// let as_the_framework_says = TimeToLive::external(|session: &Framework, _| session.expires_at);
+    /// ```
+    pub fn external(
+        rule: impl Fn(&T, Timestamp) -> Option<Timestamp> + Send + Sync + 'static,
+    ) -> TimeToLive<T> {
+        TimeToLive(Rule::External(Arc::new(rule)))
+    }
+
+    pub(crate) fn is_external(&self) -> bool {
+        matches!(self.0, Rule::External(_))
+    }
+
     /// The expiry of a session whose data the rule does not ask for.
     pub(crate) fn without_data(&self, now: Timestamp) -> Option<Timestamp> {
         match &self.0 {
             Rule::Never => Some(Timestamp::NEVER),
             Rule::Fixed(span) => Some(now.saturating_add(*span)),
-            Rule::PerSession(_) => None,
+            Rule::PerSession(_) | Rule::External(_) => None,
         }
     }
 
-    /// The expiry of this session.
-    pub(crate) fn expiry(&self, id: &SessionId, data: &T, now: Timestamp) -> Result<Timestamp> {
-        match &self.0 {
-            Rule::Never => Ok(Timestamp::NEVER),
-            Rule::Fixed(span) => Ok(now.saturating_add(*span)),
+    /// The expiry of this session; `None` leaves it as it is.
+    pub(crate) fn expiry(&self, id: &SessionId, data: &T, now: Timestamp) -> Result<Option<Timestamp>> {
+        Ok(match &self.0 {
+            Rule::Never => Some(Timestamp::NEVER),
+            Rule::Fixed(span) => Some(now.saturating_add(*span)),
             Rule::PerSession(rule) => {
-                Ok(rule(id, data, now)?.unwrap_or_else(|| now.saturating_add(Self::DEFAULT)))
+                Some(rule(id, data, now)?.unwrap_or_else(|| now.saturating_add(Self::DEFAULT)))
             }
-        }
+            Rule::External(rule) => rule(data, now),
+        })
     }
 }
 
@@ -126,6 +170,7 @@ impl<T> Clone for TimeToLive<T> {
             Rule::Never => Rule::Never,
             Rule::Fixed(span) => Rule::Fixed(*span),
             Rule::PerSession(rule) => Rule::PerSession(Arc::clone(rule)),
+            Rule::External(rule) => Rule::External(Arc::clone(rule)),
         })
     }
 }
@@ -136,6 +181,7 @@ impl<T> fmt::Debug for TimeToLive<T> {
             Rule::Never => f.write_str("Never"),
             Rule::Fixed(span) => write!(f, "Fixed({span:?})"),
             Rule::PerSession(_) => f.write_str("PerSession"),
+            Rule::External(_) => f.write_str("External"),
         }
     }
 }
@@ -177,8 +223,9 @@ mod tests {
     #[test]
     fn a_rule_may_leave_a_session_to_the_default() {
         let rule = TimeToLive::per_session(|_, data: &u64| (*data > 0).then(|| Duration::from_millis(*data)));
-        assert_eq!(rule.expiry(&id(), &5, NOW).unwrap().as_millis(), 1_005);
-        assert_eq!(rule.expiry(&id(), &0, NOW).unwrap(), NOW.saturating_add(TimeToLive::<()>::DEFAULT));
+        assert_eq!(rule.expiry(&id(), &5, NOW).unwrap(), Some(Timestamp::from_millis(1_005)));
+        let default = NOW.saturating_add(TimeToLive::<()>::DEFAULT);
+        assert_eq!(rule.expiry(&id(), &0, NOW).unwrap(), Some(default));
     }
 
     #[test]
@@ -200,7 +247,7 @@ mod tests {
             (json!({}), day),
         ];
         for (data, expected) in cases {
-            assert_eq!(rule.expiry(&id(), &data, NOW).unwrap(), expected, "{data}");
+            assert_eq!(rule.expiry(&id(), &data, NOW).unwrap(), Some(expected), "{data}");
         }
     }
 }

@@ -6,6 +6,16 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 /// A point in time: milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted. Any `i64` is one.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use session_core::Timestamp;
+///
+/// let now = Timestamp::from(SystemTime::now());
+/// let later = now.saturating_add(Duration::from_secs(60));
+/// assert_eq!(later.as_millis() - now.as_millis(), 60_000);
+/// assert!(later < Timestamp::NEVER);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
@@ -63,7 +73,7 @@ impl From<SystemTime> for Timestamp {
     }
 }
 
-/// Tells the time to a [`SessionStore`](crate::SessionStore). A backend never reads a clock.
+/// Tells the time to a [`Sessions`](crate::Sessions). A backend never reads a clock.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The present.
     fn now(&self) -> Timestamp;
@@ -87,6 +97,15 @@ impl Clock for SystemClock {
 }
 
 /// A clock that stands still until it is set: for tests. Share it in an [`Arc`].
+///
+/// ```
+/// use std::time::Duration;
+/// use session_core::{Clock, ManualClock, Timestamp};
+///
+/// let clock = ManualClock::new(Timestamp::from_millis(0));
+/// clock.advance(Duration::from_secs(1));
+/// assert_eq!(clock.now(), Timestamp::from_millis(1_000));
+/// ```
 #[derive(Debug)]
 pub struct ManualClock(AtomicI64);
 
