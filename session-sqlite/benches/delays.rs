@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use session_core::{SessionKey, Store as _, Timestamp, Touch, Update};
+use session_core::contract::{Load, Loaded, Store as _, Touch, Touched, Update};
+use session_core::{SessionKey, Timestamp};
 use session_sqlite::SqliteStore;
 use support::{DAY, File, NOW, Random, SESSIONS, fill, median, payload};
 
@@ -25,7 +26,7 @@ const ROUND: Duration = Duration::from_secs(1);
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let file = File::new("delays");
     let keys = fill(&file.path, SESSIONS, NOW + DAY).await?;
-    let store = SqliteStore::open(&file.path)?;
+    let store = SqliteStore::connect(&file.path).await?;
     println!("{SESSIONS} sessions of 1 KiB, synchronous=FULL; medians of {ROUNDS} rounds");
 
     let [mut alone, mut beside] = [const { Vec::new() }; 2];
@@ -89,9 +90,10 @@ async fn loads(store: &SqliteStore, keys: &Arc<Vec<SessionKey>>) -> Times {
         let (mut random, mut times) = (Random::new(WRITERS), Vec::new());
         let round = Instant::now();
         while round.elapsed() < ROUND {
-            let key = &keys[random.below(keys.len())];
+            let load = Load::new(keys[random.below(keys.len())].clone());
             let began = Instant::now();
-            drop(store.load(key, Timestamp::from_millis(NOW)).await.unwrap().unwrap());
+            let loaded = store.load(&load, Timestamp::from_millis(NOW)).await.unwrap();
+            assert!(matches!(loaded, Loaded::Record(_)));
             times.push(began.elapsed());
         }
         times
@@ -107,9 +109,9 @@ async fn touches(store: &SqliteStore, keys: &Arc<Vec<SessionKey>>, meanwhile: im
         let (mut random, mut times) = (Random::new(WRITERS), Vec::new());
         while !end.load(Ordering::Relaxed) {
             let key = keys[random.below(keys.len())].clone();
-            let touch = Touch { key, expires_at: Timestamp::from_millis(NOW + DAY) };
+            let touch = Touch { key, expires_at: Timestamp::from_millis(NOW + DAY), expected: None };
             let began = Instant::now();
-            assert!(store.touch(&touch, Timestamp::from_millis(NOW)).await.unwrap());
+            assert_eq!(store.touch(&touch, Timestamp::from_millis(NOW)).await.unwrap(), Touched::Moved);
             times.push(began.elapsed());
         }
         times
@@ -141,7 +143,7 @@ impl Writers {
                 let mut random = Random::new(writer);
                 while !over.load(Ordering::Relaxed) {
                     let key = keys[random.below(keys.len())].clone();
-                    let expires_at = Timestamp::from_millis(NOW + DAY);
+                    let expires_at = Some(Timestamp::from_millis(NOW + DAY));
                     let update =
                         Update { key, payload: payload(), expires_at, principal: None, expected: None };
                     store.update(&update, Timestamp::from_millis(NOW)).await.unwrap();

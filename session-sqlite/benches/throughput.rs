@@ -1,4 +1,4 @@
-//! What the design is worth: writes committed in groups against one transaction for each, and loads against a bare
+//! What the design is worth: writes committed in batches against one transaction for each, and loads against a bare
 //! prepared `SELECT`, on one file, in one run, in turns.
 //!
 //! `cargo bench -p session-sqlite [-- FOLDER]`: 100,000 sessions of 1 KiB at `synchronous=FULL`. The folder should be
@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use session_core::{SessionKey, Store as _, Timestamp, Touch, Update};
+use session_core::contract::{Load, Loaded, Store as _, Touch, Touched, Update};
+use session_core::{SessionKey, Timestamp};
 use session_sqlite::{Reads, SqliteStore};
 use support::{DAY, File, NOW, Random, SESSIONS, fill, median, payload};
 
@@ -33,23 +34,24 @@ async fn measure(path: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let keys = fill(path, SESSIONS, NOW + DAY).await?;
     println!("{SESSIONS} sessions of 1 KiB, synchronous=FULL, {}", rusqlite::version());
     let one = NonZeroUsize::MIN;
-    let grouped = SqliteStore::open(path)?;
-    let alone = SqliteStore::builder(path).group_limit(one).open()?;
-    let inline = SqliteStore::builder(path).reads(Reads::Inline).open()?;
-    let threads = SqliteStore::builder(path).reads(Reads::Threads).open()?;
+    let store = || SqliteStore::builder().path(path);
+    let batches = store().connect().await?;
+    let alone = store().batch_limit(one).connect().await?;
+    let inline = store().reads(Reads::Inline).connect().await?;
+    let threads = store().reads(Reads::Threads).connect().await?;
 
     for (what, operation) in [("updates", Operation::Update), ("touches", Operation::Touch)] {
-        let [mut in_groups, mut one_by_one, mut single] = [const { Vec::new() }; 3];
+        let [mut in_batches, mut one_by_one, mut single] = [const { Vec::new() }; 3];
         for _ in 0..ROUNDS {
-            in_groups.push(rate(&grouped, &keys, CALLERS, operation).await);
+            in_batches.push(rate(&batches, &keys, CALLERS, operation).await);
             one_by_one.push(rate(&alone, &keys, CALLERS, operation).await);
-            single.push(rate(&grouped, &keys, 1, operation).await);
+            single.push(rate(&batches, &keys, 1, operation).await);
         }
         println!(
-            "{what}, {CALLERS} callers: {:.0}/s in groups, {:.0}/s one by one: {:.1} times",
-            median(&in_groups),
+            "{what}, {CALLERS} callers: {:.0}/s in batches, {:.0}/s one by one: {:.1} times",
+            median(&in_batches),
             median(&one_by_one),
-            ratio(&in_groups, &one_by_one)
+            ratio(&in_batches, &one_by_one)
         );
         println!("{what}, 1 caller: {:.0}/s", median(&single));
     }
@@ -57,14 +59,14 @@ async fn measure(path: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let bare = Arc::new(Mutex::new(Connection::open(path)?));
     single_loads(
         &bare,
-        &[("by default", &grouped), ("on the caller", &inline), ("on threads", &threads)],
+        &[("by default", &batches), ("on the caller", &inline), ("on threads", &threads)],
         &keys,
     )
     .await?;
     let [mut prepared, mut adaptive, mut on_callers, mut on_threads] = [const { Vec::new() }; 4];
     for _ in 0..ROUNDS {
         prepared.push(bare_rate(&bare, &keys, CALLERS).await);
-        adaptive.push(rate(&grouped, &keys, CALLERS, Operation::Load).await);
+        adaptive.push(rate(&batches, &keys, CALLERS, Operation::Load).await);
         on_callers.push(rate(&inline, &keys, CALLERS, Operation::Load).await);
         on_threads.push(rate(&threads, &keys, CALLERS, Operation::Load).await);
     }
@@ -97,11 +99,14 @@ async fn rate(store: &SqliteStore, keys: &Arc<Vec<SessionKey>>, callers: usize, 
                 let expires_at = Timestamp::from_millis(NOW + DAY).saturating_add(began.elapsed());
                 let now = Timestamp::from_millis(NOW);
                 match operation {
-                    Operation::Load => drop(store.load(&key, now).await.unwrap().unwrap()),
-                    Operation::Touch => assert!(store.touch(&Touch { key, expires_at }, now).await.unwrap()),
+                    Operation::Load => load(&store, Load::new(key)).await,
+                    Operation::Touch => {
+                        let touch = Touch { key, expires_at, expected: None };
+                        assert_eq!(store.touch(&touch, now).await.unwrap(), Touched::Moved);
+                    }
                     Operation::Update => {
-                        let update =
-                            Update { key, payload: payload(), expires_at, principal: None, expected: None };
+                        let (payload, expires_at) = (payload(), Some(expires_at));
+                        let update = Update { key, payload, expires_at, principal: None, expected: None };
                         store.update(&update, now).await.unwrap();
                     }
                 }
@@ -113,6 +118,11 @@ async fn rate(store: &SqliteStore, keys: &Arc<Vec<SessionKey>>, callers: usize, 
         task.await.unwrap();
     }
     per_second(&done, began)
+}
+
+async fn load(store: &SqliteStore, load: Load) {
+    let loaded = store.load(&load, Timestamp::from_millis(NOW)).await.unwrap();
+    assert!(matches!(loaded, Loaded::Record(_)));
 }
 
 /// One caller's loads in a task of the runtime, in turns of a hundred: each turn takes about a millisecond, and the
@@ -141,7 +151,7 @@ async fn single_loads(
                 let drawn = draw();
                 let began = Instant::now();
                 for key in drawn {
-                    drop(store.load(key, Timestamp::from_millis(NOW)).await.unwrap().unwrap());
+                    load(store, Load::new(key.clone())).await;
                 }
                 turns.push(100.0 / began.elapsed().as_secs_f64());
             }

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use session_core::{Create, KeyFormat, Payload, SessionId, SessionKey, Store as _, Timestamp, Write};
+use session_core::contract::{Create, Payload, Store as _, Write};
+use session_core::{KeyFormat, SessionId, SessionKey, Timestamp, Version};
 use session_sqlite::SqliteStore;
 
 pub(crate) const SESSIONS: usize = 100_000;
@@ -39,7 +40,7 @@ pub(crate) async fn fill(
     sessions: usize,
     expires_at: i64,
 ) -> session_core::Result<Arc<Vec<SessionKey>>> {
-    let store = SqliteStore::open(path)?;
+    let store = SqliteStore::connect(path).await?;
     store.create_table().await?;
     let mut keys = Vec::with_capacity(sessions);
     for _ in 0..sessions / 1000 {
@@ -47,7 +48,13 @@ pub(crate) async fn fill(
         for _ in 0..1000 {
             let key = SessionId::random()?.key(KeyFormat::Hashed)?;
             let (payload, expires_at) = (payload(), Timestamp::from_millis(expires_at));
-            writes.push(Write::Create(Create { key: key.clone(), payload, expires_at, principal: None }));
+            writes.push(Write::Create(Create {
+                key: key.clone(),
+                payload,
+                expires_at,
+                principal: None,
+                version: Version::FIRST,
+            }));
             keys.push(key);
         }
         for outcome in store.write_many(&writes, Timestamp::from_millis(NOW)).await? {

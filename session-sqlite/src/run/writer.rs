@@ -1,10 +1,10 @@
 //! The thread that writes.
 //!
 //! Everything that waits goes into one transaction, and each operation is answered with its own outcome after the
-//! commit: the group commit. While one group is committed, the next one gathers; when nothing waits, a single
-//! operation is a group of its own, at once.
+//! commit. While one batch is committed, the next one gathers; when nothing waits, a single
+//! operation is one of its own, at once.
 //!
-//! A group that fails as a whole (a full disk, a row that cannot be decoded after it was changed) is rolled back, and
+//! A batch that fails as a whole (a full disk, a row that cannot be decoded after it was changed) is rolled back, and
 //! its operations are done again one by one, each in a transaction of its own, so that none harms another.
 
 use std::collections::VecDeque;
@@ -15,16 +15,17 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use session_core::{Error, ErrorKind, Operation, Result};
+use session_core::mutants::broken;
+use session_core::{Error, Result};
 use tokio::sync::oneshot;
 
-use crate::checkpointer::Log;
-use crate::connection::{Connector, Role};
-use crate::error::{Failure, classify, leaves_commit_in_doubt};
-use crate::layout::Answer;
-use crate::queue::Queue;
-use crate::statements::BEGIN;
-use crate::turns::{Turn, Turns};
+use super::checkpointer::Log;
+use super::control::{self, begin_writing};
+use super::queue::Queue;
+use super::thread::{receive, spawn};
+use super::turns::{Turn, Turns};
+use crate::connect::{Connector, Role};
+use crate::error::{Answer, Failure, classify, leaves_commit_in_doubt};
 
 /// The handle of the writing thread.
 pub(crate) struct Writer {
@@ -33,7 +34,7 @@ pub(crate) struct Writer {
 }
 
 /// An operation that waits for its turn.
-pub(crate) struct Entry {
+struct Entry {
     work: Box<dyn Work>,
     since: Instant,
     /// About how many bytes of the log it fills.
@@ -42,23 +43,22 @@ pub(crate) struct Entry {
 }
 
 impl Writer {
-    /// Starts the thread on a connection that is open already.
+    /// Starts the thread. It opens its connection when there is something to write.
     pub(crate) fn start(
-        db: Connection,
         connector: Connector,
         table: &str,
-        group_limit: NonZeroUsize,
+        batch_limit: NonZeroUsize,
         log: Arc<Log>,
     ) -> Result<Writer> {
         let queue = Arc::new(Queue::new());
         let thread = Thread {
             queue: Arc::clone(&queue),
             backlog: VecDeque::new(),
-            db: Some(db),
+            db: None,
             turns: Turns::of(connector.path()),
             connector,
             table: table.to_owned(),
-            group_limit: group_limit.get(),
+            batch_limit: batch_limit.get(),
             log,
         };
         let thread = spawn("sessions-write", move || thread.run())?;
@@ -66,19 +66,29 @@ impl Writer {
     }
 
     /// Does one operation and waits until it is committed.
-    pub(crate) async fn write<T, F>(&self, operation: Operation, bytes: usize, work: F) -> Result<T>
+    pub(crate) async fn write<T, F>(&self, payload: usize, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: Fn(&Connection) -> Answer<T> + Send + 'static,
     {
-        let (entry, answer) = entry(bytes, work);
+        let (entry, answer) = entry(payload, work);
         self.queue.push([entry]);
-        receive(answer).await.map_err(|error| error.with_operation(operation))
+        receive(answer).await
     }
 
-    /// Puts operations into the queue together, to be awaited with [`receive`].
-    pub(crate) fn push(&self, entries: impl IntoIterator<Item = Entry>) {
+    /// Does operations, each with the length of its payload, that are put into the queue together.
+    pub(crate) async fn write_all<T, F>(&self, works: impl Iterator<Item = (usize, F)>) -> Vec<Result<T>>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection) -> Answer<T> + Send + 'static,
+    {
+        let (entries, answers): (Vec<_>, Vec<_>) = works.map(|(payload, work)| entry(payload, work)).unzip();
         self.queue.push(entries);
+        let mut outcomes = Vec::with_capacity(answers.len());
+        for answer in answers {
+            outcomes.push(receive(answer).await);
+        }
+        outcomes
     }
 }
 
@@ -99,7 +109,7 @@ impl fmt::Debug for Writer {
 }
 
 /// An operation, and where its answer will come.
-pub(crate) fn entry<T, F>(payload: usize, work: F) -> (Entry, oneshot::Receiver<Result<T>>)
+fn entry<T, F>(payload: usize, work: F) -> (Entry, oneshot::Receiver<Result<T>>)
 where
     T: Send + 'static,
     F: Fn(&Connection) -> Answer<T> + Send + 'static,
@@ -109,23 +119,6 @@ where
     // Each operation changes a page of the table and, as it may be, one of an index.
     let bytes = u64::try_from(payload).unwrap_or(u64::MAX).saturating_add(8192);
     (Entry { work, since: Instant::now(), bytes, error: None }, answer)
-}
-
-/// The answer of an operation in the queue. Whoever stops waiting takes back an operation that has not begun; one
-/// that has begun is done wholly.
-pub(crate) async fn receive<T>(answer: oneshot::Receiver<Result<T>>) -> Result<T> {
-    answer.await.unwrap_or_else(|_| {
-        Err(Error::unavailable("a thread of the store has ended; open the store anew").with_unreachable())
-    })
-}
-
-/// Starts a thread. Linux shows the first 15 bytes of its name.
-pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
-    thread::Builder::new().name(name.to_owned()).spawn(run).map_err(|error| {
-        Error::new(ErrorKind::Backend, "the operating system gave no thread; check the limit on threads")
-            .with_indeterminate(false)
-            .with_source(error)
-    })
 }
 
 /// An operation without its types.
@@ -177,11 +170,11 @@ struct Thread {
     connector: Connector,
     table: String,
     turns: Arc<Turns>,
-    group_limit: usize,
+    batch_limit: usize,
     log: Arc<Log>,
 }
 
-/// What became of a group.
+/// What became of a batch.
 enum Outcome {
     Committed,
     /// Nothing was changed.
@@ -194,7 +187,7 @@ impl Thread {
     fn run(mut self) {
         while !self.backlog.is_empty() || self.queue.wait_all(&mut self.backlog) {
             match self.connect() {
-                Ok(db) => self.write_group(db),
+                Ok(db) => self.write_batch(db),
                 // The next one tries again: an error is answered to the operation that met it.
                 Err(failure) => self.refuse_first(failure),
             }
@@ -207,14 +200,15 @@ impl Thread {
 
     /// Keeps the connection, unless a new one may do better. A database in memory is its connection.
     fn keep(&mut self, db: Connection, failure: &Failure) {
-        let good = !failure.spoils_connection() && db.is_autocommit();
+        let good = (!failure.spoils_connection() && db.is_autocommit())
+            || broken("sqlite: keeps a connection that failed");
         if good || self.connector.path().is_none() {
             self.db = Some(db);
         }
     }
 
     /// Does what waits in one transaction.
-    fn write_group(&mut self, db: Connection) {
+    fn write_batch(&mut self, db: Connection) {
         let turns = Arc::clone(&self.turns);
         let turn = match self.begin(&db, &turns) {
             Ok(Some(turn)) => turn,
@@ -224,36 +218,48 @@ impl Thread {
                 return self.refuse_first(failure);
             }
         };
-        let mut group = Vec::new();
+        let mut batch = Vec::new();
         let (mut bytes, mut failed) = (0_u64, None);
-        while failed.is_none() && group.len() < self.group_limit && bytes < MOST_BYTES {
+        while failed.is_none() && batch.len() < self.batch_limit && bytes < MOST_BYTES {
             let Some(mut entry) = self.next() else { break };
             failed = step(&db, &mut entry, &self.table);
             bytes = bytes.saturating_add(entry.bytes);
-            group.push(entry);
+            batch.push(entry);
         }
         let outcome = match failed {
+            None if broken("sqlite: never commits a batch") && batch.len() > 1 => {
+                drop(control::roll_back(&db));
+                Outcome::Committed
+            }
             None => commit(&db),
             Some(failure) => roll_back(&db, failure),
         };
         drop(turn);
-        self.finish(db, group, outcome);
+        self.finish(db, batch, outcome);
     }
 
-    fn finish(&mut self, db: Connection, group: Vec<Entry>, outcome: Outcome) {
+    fn finish(&mut self, db: Connection, batch: Vec<Entry>, outcome: Outcome) {
         match outcome {
             Outcome::Committed => {
-                let bytes = group.iter().map(|entry| entry.bytes).sum();
-                group.into_iter().for_each(Entry::answer);
+                let bytes = batch.iter().map(|entry| entry.bytes).sum();
+                batch.into_iter().for_each(Entry::answer);
                 self.log.written(bytes);
                 self.log.begin_anew_if_due(&db, self.connector.options().busy_timeout);
                 self.db = Some(db);
             }
+            Outcome::RolledBack(_) if broken("sqlite: answers what was rolled back") => {
+                batch.into_iter().for_each(Entry::answer);
+                self.db = Some(db);
+            }
             Outcome::RolledBack(failure) => {
                 self.keep(db, &failure);
-                match <[Entry; 1]>::try_from(group) {
+                match <[Entry; 1]>::try_from(batch) {
                     Ok([entry]) => entry.refuse(failure.into_error(&self.table)),
-                    Err(group) => group.into_iter().for_each(|entry| self.write_alone(entry)),
+                    Err(batch) if broken("sqlite: a write that fails takes its batch along") => {
+                        let error = Arc::new(failure.into_error(&self.table));
+                        batch.into_iter().for_each(|entry| entry.refuse(Error::shared(&error)));
+                    }
+                    Err(batch) => batch.into_iter().for_each(|entry| self.write_alone(entry)),
                 }
             }
             Outcome::InDoubt(error) => {
@@ -261,17 +267,17 @@ impl Thread {
                     self.db = Some(db);
                 }
                 let error = Arc::new(error);
-                for entry in group {
-                    entry.refuse(classify(Arc::clone(&error), &self.table).with_indeterminate(true));
+                for entry in batch {
+                    entry.refuse(classify(Arc::clone(&error), &self.table).with_in_doubt(true));
                 }
             }
         }
     }
 
-    /// Does an operation whose group failed in a transaction of its own.
+    /// Does an operation whose batch failed in a transaction of its own.
     fn write_alone(&mut self, mut entry: Entry) {
         entry.error = None;
-        let began = self.connect().and_then(|db| match execute(&db, BEGIN) {
+        let began = self.connect().and_then(|db| match begin_writing(&db) {
             Ok(()) => Ok(db),
             Err(failure) => {
                 self.keep(db, &failure);
@@ -302,15 +308,24 @@ impl Thread {
         db.busy_timeout(Duration::ZERO)?;
         let began = loop {
             turn = turn.or_else(|| turns.wait(timeout.min(LOOK_AROUND)));
-            let failure = match turn.as_ref().map_or_else(|| Err(Failure::busy()), |_| execute(db, BEGIN)) {
+            let failure = match turn.as_ref().map_or_else(|| Err(Failure::busy()), |_| begin_writing(db)) {
                 Err(failure) if failure.is_busy() => failure,
-                result => break result.map(|()| turn),
+                result => {
+                    if let Some(turn) = &mut turn {
+                        turn.locked();
+                    }
+                    break result.map(|()| turn);
+                }
             };
             self.queue.take_all(&mut self.backlog);
             self.backlog.retain(|entry| !entry.work.is_abandoned());
             match self.backlog.front() {
                 None => break Ok(None),
-                Some(first) if first.since.elapsed() >= timeout => self.refuse_first(failure),
+                Some(first)
+                    if first.since.elapsed() >= timeout && !broken("sqlite: waits for ever for the lock") =>
+                {
+                    self.refuse_first(failure);
+                }
                 Some(_) if turn.is_none() => {}
                 Some(_) => {
                     thread::sleep(pause);
@@ -342,13 +357,14 @@ impl Thread {
     }
 }
 
-/// Does one operation of a group. Returns why the transaction cannot go on; an error that changed nothing is the
+/// Does one operation of a batch. Returns why the transaction cannot go on; an error that changed nothing is the
 /// operation's own.
 fn step(db: &Connection, entry: &mut Entry, table: &str) -> Option<Failure> {
     let changes = db.total_changes();
     let failure = entry.work.run(db).err()?;
     // SQLite ends the whole transaction by itself after some errors, such as a full disk.
-    if db.total_changes() != changes || db.is_autocommit() || failure.spoils_connection() {
+    let is_half_done = db.total_changes() != changes && !broken("sqlite: a failure leaves half of a write");
+    if is_half_done || db.is_autocommit() || failure.spoils_connection() {
         return Some(failure);
     }
     entry.error = Some(failure.into_error(table));
@@ -356,10 +372,10 @@ fn step(db: &Connection, entry: &mut Entry, table: &str) -> Option<Failure> {
 }
 
 fn commit(db: &Connection) -> Outcome {
-    match execute(db, "COMMIT") {
+    match control::commit(db) {
         Ok(()) => Outcome::Committed,
         Err(Failure::Sqlite(error)) if leaves_commit_in_doubt(&error) => {
-            drop(execute(db, "ROLLBACK"));
+            drop(control::roll_back(db));
             Outcome::InDoubt(error)
         }
         Err(failure) => roll_back(db, failure),
@@ -369,20 +385,15 @@ fn commit(db: &Connection) -> Outcome {
 fn roll_back(db: &Connection, failure: Failure) -> Outcome {
     // SQLite may have done it already. Should it fail, closing the connection does it.
     if !db.is_autocommit() {
-        drop(execute(db, "ROLLBACK"));
+        drop(control::roll_back(db));
     }
     Outcome::RolledBack(failure)
-}
-
-pub(crate) fn execute(db: &Connection, sql: &str) -> Answer<()> {
-    db.prepare_cached(sql)?.execute([])?;
-    Ok(())
 }
 
 /// How often a thread that waits for its turn looks whether its callers still do.
 const LOOK_AROUND: Duration = Duration::from_millis(100);
 
-/// A group ends once it fills this much of the log, so that nobody waits long for large neighbours.
+/// A batch ends once it fills this much of the log, so that nobody waits long for large neighbours.
 const MOST_BYTES: u64 = 32 << 20;
 
 impl Entry {

@@ -14,23 +14,41 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use session_core::{Operation, Result};
+use session_core::Result;
+use session_core::mutants::broken;
 use tokio::sync::oneshot;
 
-use crate::connection::{Connector, Role};
-use crate::layout::Answer;
-use crate::options::Reads;
-use crate::pace::{self, Pace};
-use crate::queue::Queue;
-use crate::statements::BEGIN_READING;
-use crate::writer::{execute, receive, spawn};
+use super::pace::{self, Pace};
+use super::queue::Queue;
+use super::thread::{receive, spawn};
+use crate::connect::{Connector, Role};
+use crate::error::Answer;
+
+/// Where loads run.
+///
+/// A load of cached pages takes a few microseconds, less than a hop to another thread and back; one that waits for
+/// the disk may take 20 ms, during which an asynchronous runtime's worker does nothing else. Listing and counting
+/// always run on threads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reads {
+    /// On the caller while reads are fast. After one that took over half a millisecond the next 8 run on threads, and
+    /// four times as many, up to 512, whenever another slow one follows within 32. So of a cold file's reads one in
+    /// 500 holds up a worker. The default.
+    #[default]
+    Adaptive,
+    /// Always on the caller: for a file that the page cache holds.
+    Inline,
+    /// Always on threads: no load ever holds up a worker.
+    Threads,
+}
 
 /// The connections for loads on the caller, and the threads for everything else.
 pub(crate) struct Readers {
     table: String,
     connector: Connector,
     reads: Reads,
-    /// One load at a time on each. They do not wait for locks; None after an error that may be the connection's fault.
+    /// One load at a time on each. None before the first, and after an error that may be the connection's fault.
     inline: Vec<Mutex<Option<Connection>>>,
     pace: Pace,
     queue: Arc<Queue<Job>>,
@@ -48,13 +66,11 @@ impl Readers {
         count: NonZeroUsize,
     ) -> Result<Readers> {
         let inline = if reads == Reads::Threads { 0 } else { count.get() };
-        let inline = (0..inline).map(|_| open_inline(connector).map(|db| Mutex::new(Some(db))));
-        let inline = inline.collect::<Answer<_>>().map_err(|failure| failure.into_error(table))?;
         let mut readers = Readers {
             table: table.to_owned(),
             connector: connector.clone(),
             reads,
-            inline,
+            inline: (0..inline).map(|_| Mutex::default()).collect(),
             pace: Pace::default(),
             queue: Arc::new(Queue::new()),
             threads: Vec::new(),
@@ -84,7 +100,7 @@ impl Readers {
             return None;
         }
         let mut slot = self.free_slot()?;
-        let db = slot.take().map_or_else(|| open_inline(&self.connector), Ok).ok()?;
+        let db = slot.take().map_or_else(|| self.connector.open(Role::InlineReader), Ok).ok()?;
         let allowance = pace::allowance(loads);
         let began = Instant::now();
         let answer = read(&db, adaptive.then_some(allowance));
@@ -92,7 +108,12 @@ impl Readers {
             self.pace.took(began.elapsed(), allowance);
         }
         match answer {
-            Err(failure) if failure.spoils_connection() => None,
+            Err(failure)
+                if failure.spoils_connection()
+                    && !broken("sqlite: a reader keeps a connection that failed") =>
+            {
+                None
+            }
             Err(failure) if failure.is_busy() => {
                 *slot = Some(db);
                 None
@@ -107,7 +128,7 @@ impl Readers {
     }
 
     /// Reads on a thread.
-    pub(crate) async fn read<T, F>(&self, operation: Operation, read: F) -> Result<T>
+    pub(crate) async fn read<T, F>(&self, read: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Answer<T> + Send + 'static,
@@ -125,7 +146,7 @@ impl Readers {
             usable
         });
         self.queue.push([job]);
-        receive(answer).await.map_err(|error| error.with_operation(operation))
+        receive(answer).await
     }
 
     /// Each thread begins at a connection of its own, so that two seldom ask for the same.
@@ -138,13 +159,6 @@ impl Readers {
             Err(TryLockError::WouldBlock) => None,
         })
     }
-}
-
-fn open_inline(connector: &Connector) -> Answer<Connection> {
-    let db = connector.open(Role::Reader)?;
-    // A runtime's worker must not sleep: a lock sends the load to a thread.
-    db.busy_timeout(Duration::ZERO)?;
-    Ok(db)
 }
 
 impl Drop for Readers {
@@ -177,17 +191,6 @@ fn serve(queue: &Queue<Job>, connector: &Connector) {
             db = None;
         }
     }
-}
-
-/// Reads in one transaction: SQLite takes and leaves its lock for reading once, and looks once for what others wrote.
-pub(crate) fn in_one_snapshot<T>(db: &Connection, read: impl FnOnce() -> Answer<T>) -> Answer<T> {
-    execute(db, BEGIN_READING)?;
-    let answer = read();
-    // Nothing was written, so it ends either way; SQLite may have ended it already, after an error.
-    if !db.is_autocommit() && execute(db, "COMMIT").is_err() {
-        drop(execute(db, "ROLLBACK"));
-    }
-    answer
 }
 
 /// A number that differs between most threads.

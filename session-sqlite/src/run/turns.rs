@@ -2,12 +2,15 @@
 //!
 //! SQLite's lock goes to whoever finds it free: a store that writes without pause takes it again before another has
 //! looked. Within one process there is a better way than looking: the stores take turns, first come, first served.
-//! Between processes nothing but SQLite's lock decides.
+//! Other processes, and the application's own statements, find the lock free between the turns ([`LockShare`]).
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
 use std::time::{Duration, Instant};
+
+use session_sql::sqlite::LockShare;
 
 /// The queue of the writers on one file.
 #[derive(Debug, Default)]
@@ -21,11 +24,16 @@ struct Tickets {
     next: u64,
     /// The first has the turn.
     waiting: VecDeque<u64>,
+    share: LockShare,
 }
 
 /// The turn, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Turn<'turns>(&'turns Turns);
+pub(crate) struct Turn<'turns> {
+    turns: &'turns Turns,
+    /// Since when the lock is held.
+    locked: Option<Instant>,
+}
 
 impl Turns {
     /// The queue that all stores on this file share; one of its own for a database in memory.
@@ -48,7 +56,7 @@ impl Turns {
         turns
     }
 
-    /// Waits for the turn; None if it does not come within this time.
+    /// Waits for the turn, and until others had their share of the time; None if the turn does not come within this time.
     pub(crate) fn wait(&self, at_most: Duration) -> Option<Turn<'_>> {
         let mut queue = self.lock();
         let ticket = queue.next;
@@ -62,7 +70,12 @@ impl Turns {
             };
             queue = self.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        Some(Turn(self))
+        let pause = queue.share.pause(Instant::now());
+        drop(queue);
+        if !pause.is_zero() {
+            thread::sleep(pause);
+        }
+        Some(Turn { turns: self, locked: None })
     }
 
     fn lock(&self) -> MutexGuard<'_, Tickets> {
@@ -71,17 +84,27 @@ impl Turns {
     }
 }
 
+impl Turn<'_> {
+    /// The lock is held from now until the turn ends.
+    pub(crate) fn locked(&mut self) {
+        self.locked = Some(Instant::now());
+    }
+}
+
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.0.lock().waiting.pop_front();
-        self.0.changed.notify_all();
+        let mut queue = self.turns.lock();
+        if let Some(since) = self.locked {
+            queue.share.held(since, Instant::now());
+        }
+        queue.waiting.pop_front();
+        drop(queue);
+        self.turns.changed.notify_all();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
-
     use super::*;
 
     #[test]

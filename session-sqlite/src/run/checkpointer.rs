@@ -14,13 +14,11 @@ use std::time::Duration;
 use rusqlite::Connection;
 use session_core::Result;
 
-use crate::connection::{Connector, PAGE, Role};
-use crate::flush::flush;
-use crate::layout::Answer;
-use crate::options::Synchronous;
-use crate::queue::Queue;
-use crate::statements::{CHECKPOINT, RESTART_LOG};
-use crate::writer::spawn;
+use super::control::{Checkpoint, LogState, checkpoint};
+use super::flush::flush;
+use super::queue::Queue;
+use super::thread::spawn;
+use crate::connect::{Connector, PAGE, Role, Synchronous};
 
 /// What the writer and the checkpointer know of the log.
 #[derive(Debug)]
@@ -56,7 +54,7 @@ impl Log {
     pub(crate) fn begin_anew_if_due(&self, db: &Connection, busy_timeout: Duration) {
         if self.over_limit.load(Ordering::Acquire) {
             // If a reader stays in the log for longer, a backup for one, the next checkpoint asks again.
-            drop(db.busy_timeout(PATIENCE).map(|()| checkpoint(db, RESTART_LOG)));
+            drop(db.busy_timeout(PATIENCE).map(|()| checkpoint(db, Checkpoint::Restart)));
             drop(db.busy_timeout(busy_timeout));
             self.over_limit.store(false, Ordering::Release);
         }
@@ -108,8 +106,8 @@ fn run(connector: &Connector, log: &Log) {
         let state = db
             .take()
             .map_or_else(|| connector.open(Role::Checkpointer), Ok)
-            .and_then(|open| checkpoint(db.insert(open), CHECKPOINT));
-        let Ok(State { pages, moved }) = state else {
+            .and_then(|open| checkpoint(db.insert(open), Checkpoint::Passive));
+        let Ok(LogState { pages, moved }) = state else {
             db = None;
             continue;
         };
@@ -125,15 +123,3 @@ fn run(connector: &Connector, log: &Log) {
 
 /// How long writes wait for readers to leave the log.
 const PATIENCE: Duration = Duration::from_millis(50);
-
-/// What a checkpoint has left behind.
-struct State {
-    /// Those in the log.
-    pages: i64,
-    /// Those of them that are in the database too.
-    moved: i64,
-}
-
-fn checkpoint(db: &Connection, statement: &str) -> Answer<State> {
-    Ok(db.query_row(statement, [], |row| Ok(State { pages: row.get(1)?, moved: row.get(2)? }))?)
-}
