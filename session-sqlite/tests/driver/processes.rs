@@ -1,61 +1,59 @@
 //! What needs other processes, other users or other file systems. The test starts itself again for the other process,
 //! which the variable `ROLE` tells what to do. What this machine does not permit is shown as ignored, with the reason.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
-#[path = "support/sessions.rs"]
-mod sessions;
-mod support;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use libtest_mimic::{Completion, Failed, Trial};
 use rusqlite::Connection;
-use session_core::{Created, ErrorKind, Filter, Store as _, Updated};
+use session_core::contract::{Created, Filter, Store as _};
+use session_core::{ErrorKind, Updated};
 use session_sqlite::SqliteStore;
 
-use sessions::{create, key, update};
-use support::{Folder, NOW};
+use crate::support::{Folder, NOW, create, load, update};
 
-fn main() -> ExitCode {
-    if let Ok(role) = std::env::var("ROLE") {
-        runtime().block_on(play(&role));
-        return ExitCode::SUCCESS;
-    }
-    let trials = vec![
-        Trial::test("ten_processes_create_the_table_at_once", ten_processes),
-        Trial::test("two_processes_lose_no_update", two_processes),
-        Trial::test("what_was_acknowledged_survives_kill_9", kill_9),
-        Trial::test("a_lock_of_another_process_is_waited_for_and_then_told", lock_of_another_process),
-        Trial::test("a_file_that_is_no_database_is_told_and_left_alone", not_a_database),
-        Trial::test("a_missing_folder_is_told", missing_folder),
-        Trial::ignorable_test("a_read_only_file_is_told", read_only),
-        Trial::ignorable_test("a_full_disk_is_told_and_loses_nothing", full_disk),
-        Trial::ignorable_test("a_file_that_is_made_belongs_to_its_owner_alone", private_file),
-    ];
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        Trial::test("processes::ten_processes_create_the_table_at_once", ten_processes),
+        Trial::test("processes::two_processes_lose_no_update", two_processes),
+        Trial::test("processes::what_was_acknowledged_survives_kill_9", kill_9),
+        Trial::test(
+            "processes::a_lock_of_another_process_is_waited_for_and_then_told",
+            lock_of_another_process,
+        ),
+        Trial::test("processes::a_file_that_is_no_database_is_told_and_left_alone", not_a_database),
+        Trial::test("processes::a_missing_folder_is_told", missing_folder),
+        Trial::ignorable_test("processes::a_read_only_file_is_told", read_only),
+        Trial::ignorable_test("processes::a_full_disk_is_told_and_loses_nothing", full_disk),
+        Trial::ignorable_test("processes::a_file_that_is_made_belongs_to_its_owner_alone", private_file),
+    ]
 }
 
 // What the other processes do.
 
-async fn play(role: &str) {
+/// Does what `ROLE` says, in place of the tests.
+pub(crate) fn play(role: &str) {
+    runtime().block_on(act(role));
+}
+
+async fn act(role: &str) {
     let path = PathBuf::from(std::env::var_os("DATABASE").unwrap());
     let name = std::env::var("NAME").unwrap_or_default();
     match role {
         "create the table" => {
-            let store = SqliteStore::open(&path).unwrap();
+            let store = SqliteStore::connect(&path).await.unwrap();
             store.create_table().await.unwrap();
             store.create_table().await.unwrap();
             assert_eq!(store.create(&create(&name, "{}"), NOW).await.unwrap(), Created::Created);
-            assert!(store.load(&key(&name), NOW).await.unwrap().is_some());
+            assert!(load(&store, &name, NOW).await.is_some());
         }
         "count up" => {
-            let store = SqliteStore::open(&path).unwrap();
+            let store = SqliteStore::connect(&path).await.unwrap();
             let mut saved = 0;
             while saved < ROUNDS {
-                let version = store.load(&key("counter"), NOW).await.unwrap().unwrap().version;
+                let version = load(&store, "counter", NOW).await.unwrap().version;
                 let update = update("counter", "{}", Some(version.get()));
                 match store.update(&update, NOW).await.unwrap() {
                     Updated::Saved(_) => saved += 1,
@@ -65,7 +63,7 @@ async fn play(role: &str) {
             }
         }
         "write without end" => {
-            let store = SqliteStore::open(&path).unwrap();
+            let store = SqliteStore::connect(&path).await.unwrap();
             store.create_table().await.unwrap();
             let mut callers = Vec::new();
             for caller in 0..8 {
@@ -89,7 +87,7 @@ async fn play(role: &str) {
             println!("locked");
             std::io::stdin().read_line(&mut String::new()).unwrap();
         }
-        "open" => match SqliteStore::open(&path) {
+        "open" => match SqliteStore::connect(&path).await {
             Ok(_) => println!("opened"),
             Err(error) => println!("{:?} {error}", error.kind()),
         },
@@ -142,8 +140,8 @@ fn ten_processes() -> Result<(), Failed> {
         let status = process.0.wait()?;
         ensure(status.success(), || format!("a process ended with {status}"))?;
     }
-    let count =
-        runtime().block_on(async { SqliteStore::open(&path)?.count(&Filter::default(), NOW).await })?;
+    let count = runtime()
+        .block_on(async { SqliteStore::connect(&path).await?.count(&Filter::default(), NOW).await })?;
     ensure(count == 10, || format!("{count} sessions instead of 10"))
 }
 
@@ -151,7 +149,7 @@ fn two_processes() -> Result<(), Failed> {
     let folder = Folder::new();
     let path = folder.database();
     runtime().block_on(async {
-        let store = SqliteStore::open(&path)?;
+        let store = SqliteStore::connect(&path).await?;
         store.create_table().await?;
         store.create(&create("counter", "{}"), NOW).await
     })?;
@@ -160,7 +158,9 @@ fn two_processes() -> Result<(), Failed> {
         let status = process.0.wait()?;
         ensure(status.success(), || format!("a process ended with {status}"))?;
     }
-    let record = runtime().block_on(async { SqliteStore::open(&path)?.load(&key("counter"), NOW).await })?;
+    let record = runtime().block_on(async {
+        Ok::<_, Failed>(load(&SqliteStore::connect(&path).await?, "counter", NOW).await)
+    })?;
     let version = record.unwrap().version.get();
     ensure(version == 1 + 2 * ROUNDS, || format!("version {version} instead of {}", 1 + 2 * ROUNDS))
 }
@@ -176,9 +176,9 @@ fn kill_9() -> Result<(), Failed> {
     acknowledged.extend(lines.map_while(Result::ok));
     ensure(acknowledged.len() >= 500, || format!("only {} lines", acknowledged.len()))?;
     runtime().block_on(async {
-        let store = SqliteStore::open(&path)?;
+        let store = SqliteStore::connect(&path).await?;
         for name in &acknowledged {
-            let record = store.load(&key(name), NOW).await?;
+            let record = load(&store, name, NOW).await;
             let payload = record.map(|record| record.payload);
             ensure(payload.is_some_and(|payload| payload.as_str() == name), || format!("{name} is lost"))?;
         }
@@ -192,16 +192,16 @@ fn lock_of_another_process() -> Result<(), Failed> {
     let folder = Folder::new();
     let path = folder.database();
     runtime().block_on(async {
-        let store = SqliteStore::builder(&path).busy_timeout(Duration::from_millis(100)).open()?;
+        let store = SqliteStore::builder().path(&path).busy_timeout(Duration::from_millis(100)).build()?;
         store.create_table().await?;
         let mut process = Process::start(other("lock", &path, ""));
         BufReader::new(process.0.stdout.as_mut().unwrap()).read_line(&mut String::new())?;
         let began = Instant::now();
         let error = store.create(&create("a", "{}"), NOW).await.unwrap_err();
         ensure(error.kind() == ErrorKind::Unavailable && !error.is_unreachable(), || format!("{error:?}"))?;
-        ensure(!error.is_indeterminate(), || format!("{error:?}"))?;
+        ensure(!error.is_in_doubt(), || format!("{error:?}"))?;
         ensure(began.elapsed() < Duration::from_secs(10), || format!("it took {:?}", began.elapsed()))?;
-        store.load(&key("a"), NOW).await?;
+        load(&store, "a", NOW).await;
         // The system releases the lock of a process that is killed.
         process.kill();
         let created = store.create(&create("a", "{}"), NOW).await?;
@@ -214,7 +214,7 @@ fn not_a_database() -> Result<(), Failed> {
     let path = folder.database();
     let text = "Dear diary, this is certainly not a database. ".repeat(100);
     std::fs::write(&path, &text)?;
-    let error = SqliteStore::open(&path).unwrap_err();
+    let error = runtime().block_on(SqliteStore::connect(&path)).unwrap_err();
     ensure(error.kind() == ErrorKind::Backend, || format!("{error:?}"))?;
     ensure(error.to_string().contains("not a database"), || error.to_string())?;
     ensure(std::fs::read_to_string(&path)? == text, || "the file was changed".to_owned())
@@ -222,7 +222,8 @@ fn not_a_database() -> Result<(), Failed> {
 
 fn missing_folder() -> Result<(), Failed> {
     let folder = Folder::new();
-    let error = SqliteStore::open(folder.path().join("missing").join("sessions.db")).unwrap_err();
+    let path = folder.path().join("missing").join("sessions.db");
+    let error = runtime().block_on(SqliteStore::connect(path)).unwrap_err();
     ensure(error.kind() == ErrorKind::Unavailable && error.is_unreachable(), || format!("{error:?}"))?;
     ensure(error.to_string().contains("folder exists"), || error.to_string())
 }
@@ -234,7 +235,7 @@ fn read_only() -> Result<Completion, Failed> {
     };
     let folder = Folder::new();
     let path = folder.database();
-    runtime().block_on(async { SqliteStore::open(&path)?.create_table().await })?;
+    runtime().block_on(async { SqliteStore::connect(&path).await?.create_table().await })?;
     set_mode(&path, 0o444)?;
     set_mode(folder.path(), 0o755)?;
     let mut command = other("open", &path, "");
@@ -263,7 +264,7 @@ fn full_disk() -> Result<Completion, Failed> {
     runtime().block_on(async {
         let path = folder.database();
         let filler = folder.path().join("filler");
-        let store = SqliteStore::open(&path)?;
+        let store = SqliteStore::connect(&path).await?;
         store.create_table().await?;
         std::fs::write(&filler, vec![0; 1 << 20])?;
         let mut kept = Vec::new();
@@ -277,18 +278,18 @@ fn full_disk() -> Result<Completion, Failed> {
         ensure(!kept.is_empty(), || "not one session fits".to_owned())?;
         ensure(error.kind() == ErrorKind::Backend && error.code() == Some("13"), || format!("{error:?}"))?;
         ensure(error.to_string().contains("disk is full"), || error.to_string())?;
-        ensure(!error.is_unreachable() && !error.is_indeterminate(), || format!("{error:?}"))?;
+        ensure(!error.is_unreachable() && !error.is_in_doubt(), || format!("{error:?}"))?;
         for name in &kept {
-            ensure(store.load(&key(name), NOW).await?.is_some(), || format!("{name} is lost"))?;
+            ensure(load(&store, name, NOW).await.is_some(), || format!("{name} is lost"))?;
         }
-        ensure(store.load(&key(&format!("s{}", kept.len())), NOW).await?.is_none(), || {
+        ensure(load(&store, &format!("s{}", kept.len()), NOW).await.is_none(), || {
             "the refused session is there".to_owned()
         })?;
         // With room it goes on, without being opened anew.
         std::fs::remove_file(&filler)?;
         store.create(&create("again", "{}"), NOW).await?;
         drop(store);
-        let count = SqliteStore::open(&path)?.count(&Filter::default(), NOW).await?;
+        let count = SqliteStore::connect(&path).await?.count(&Filter::default(), NOW).await?;
         ensure(count == u64::try_from(kept.len() + 1)?, || {
             format!("{count} sessions instead of {}", kept.len() + 1)
         })
@@ -299,7 +300,7 @@ fn full_disk() -> Result<Completion, Failed> {
 
 fn private_file() -> Result<Completion, Failed> {
     let folder = Folder::new();
-    let store = SqliteStore::open(folder.database())?;
+    let store = folder.builder().build()?;
     runtime().block_on(store.create_table())?;
     for file in ["sessions.db", "sessions.db-wal", "sessions.db-shm"] {
         match mode(&folder.path().join(file))? {
