@@ -1,149 +1,143 @@
-//! A connection on loan from a pool.
+//! Connections: how they are made, lent, checked and given up.
 
-use std::ops::{Deref, DerefMut};
-use std::time::Duration;
+use std::fmt;
 
-use deadpool::managed::{Hook, HookError, Manager, Object, Pool, PoolError, QueueMode};
-use diesel::ConnectionResult;
-use diesel_async::SimpleAsyncConnection;
-use diesel_async::pooled_connection::{
-    AsyncDieselConnectionManager, ManagerConfig, PoolError as DieselPoolError, PoolableConnection,
-    RecyclingMethod,
-};
+use deadpool::managed::{Manager, Pool};
+use diesel::ConnectionError;
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, PoolError as DieselPoolError};
 use futures_util::future::BoxFuture;
 use session_core::{Error, Result};
+pub(crate) use session_sql::checkout::{
+    Alive, Asking, Cancel, Maker, Own, SignOfLife, of_lost, one_database,
+};
+use session_sql::checkout::{Lender, Loan, no_connection};
+use session_sql::{Fault, Limits};
 
-use crate::statements::SIGN_OF_LIFE;
+/// diesel-async's pool, which makes a connection of its own kind.
+pub(crate) type Diesel<D> = AsyncDieselConnectionManager<D>;
 
-type Diesel<C> = AsyncDieselConnectionManager<C>;
-
-/// A connection on loan from a pool.
-///
-/// It goes back by [`give_back`](Checkout::give_back) alone. Dropped before that, by a cancelled future or after a
-/// fault of the connection, it is closed, so that nobody ever meets the rest of an answer.
-pub(crate) struct Checkout<C>
+/// Where connections come from: `O` is a connection of our own, `D` one of diesel-async.
+pub(crate) enum Pools<O: Own, D>
 where
-    Diesel<C>: Manager<Type = C>,
+    D: Send + 'static,
+    Diesel<D>: Manager<Type = D, Error = DieselPoolError>,
 {
-    // Some until it is given back or dropped.
-    object: Option<Object<Diesel<C>>>,
+    /// Made from a URL.
+    Own(Lender<Maker<O>>),
+    /// The application's.
+    Given(Lender<Diesel<D>>),
 }
 
-impl<C> Checkout<C>
+impl<O: Own, D> Pools<O, D>
 where
-    Diesel<C>: Manager<Type = C>,
+    D: Send + 'static,
+    Diesel<D>: Manager<Type = D, Error = DieselPoolError>,
 {
-    pub(crate) async fn from(
-        pool: &Pool<Diesel<C>>,
-    ) -> Result<Checkout<C>, PoolError<<Diesel<C> as Manager>::Error>> {
-        Ok(Checkout { object: Some(pool.get().await?) })
+    /// A pool of the connections that `login` makes.
+    pub(crate) fn own(
+        login: impl Fn() -> BoxFuture<'static, Result<O>> + Send + Sync + 'static,
+        size: usize,
+        limits: Limits,
+        cancel: Box<Cancel<Maker<O>>>,
+    ) -> Result<Pools<O, D>> {
+        Lender::own(Box::new(login), size, limits, cancel).map(Pools::Own)
     }
 
+    /// The application's pool.
+    pub(crate) fn given(
+        pool: Pool<Diesel<D>>,
+        alive: SignOfLife<D>,
+        cancel: Box<Cancel<Diesel<D>>>,
+    ) -> Pools<O, D> {
+        Pools::Given(Lender::given(pool, alive, cancel))
+    }
+
+    /// True if the connections are our own.
+    pub(crate) fn is_own(&self) -> bool {
+        matches!(self, Pools::Own(_))
+    }
+
+    /// Takes a connection. `of_connecting` and `of_query` classify what diesel says of one.
+    pub(crate) async fn get(
+        &self,
+        of_connecting: impl FnOnce(ConnectionError) -> Error,
+        of_query: impl FnOnce(diesel::result::Error) -> Fault,
+    ) -> Result<Checkout<'_, O, D>> {
+        match self {
+            Pools::Own(lender) => {
+                let taken = lender.checkout().await;
+                taken.map(Checkout::Own).map_err(|error| no_connection(error, |error| error))
+            }
+            Pools::Given(lender) => {
+                let taken = lender.checkout().await;
+                taken.map(Checkout::Given).map_err(|error| {
+                    no_connection(error, |error| match error {
+                        DieselPoolError::ConnectionError(error) => of_connecting(error),
+                        DieselPoolError::QueryError(error) => of_query(error).into_error(),
+                    })
+                })
+            }
+        }
+    }
+
+    /// Closes the connections that nobody uses: after a fault of one they are likely to have it too.
+    pub(crate) fn forget_idle(&self) {
+        match self {
+            Pools::Own(lender) => lender.forget_idle(),
+            Pools::Given(lender) => lender.forget_idle(),
+        }
+    }
+}
+
+impl<O: Own, D> fmt::Debug for Pools<O, D>
+where
+    D: Send + 'static,
+    Diesel<D>: Manager<Type = D, Error = DieselPoolError>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pools::Own(lender) => f.debug_tuple("Own").field(lender).finish(),
+            Pools::Given(lender) => f.debug_tuple("Given").field(lender).finish(),
+        }
+    }
+}
+
+/// A connection on loan from one of the pools.
+pub(crate) enum Checkout<'a, O: Own, D>
+where
+    D: Send + 'static,
+    Diesel<D>: Manager<Type = D, Error = DieselPoolError>,
+{
+    Own(Loan<'a, Maker<O>>),
+    Given(Loan<'a, Diesel<D>>),
+}
+
+impl<O: Own, D> Checkout<'_, O, D>
+where
+    D: Send + 'static,
+    Diesel<D>: Manager<Type = D, Error = DieselPoolError>,
+{
     /// True if the connection served an earlier call, and so may have been closed by the server since.
     pub(crate) fn is_reused(&self) -> bool {
-        self.object.as_ref().is_some_and(|object| Object::metrics(object).recycle_count > 0)
+        match self {
+            Checkout::Own(loan) => loan.is_reused(),
+            Checkout::Given(loan) => loan.is_reused(),
+        }
     }
 
     /// Gives the connection back: its last answer was read to the end.
-    pub(crate) fn give_back(mut self) {
-        drop(self.object.take());
-    }
-}
-
-/// The pool that a builder was given, or one of the connections that its URL names.
-pub(crate) fn pool_of<C, F>(
-    pool: Option<Pool<Diesel<C>>>,
-    url: Option<String>,
-    size: usize,
-    connect: impl FnOnce(&str) -> Result<F>,
-) -> Result<Pool<Diesel<C>>>
-where
-    C: PoolableConnection + SimpleAsyncConnection + Send + 'static,
-    Diesel<C>: Manager<Type = C, Error = DieselPoolError>,
-    F: Fn() -> BoxFuture<'static, ConnectionResult<C>> + Send + Sync + 'static,
-{
-    let url = match (pool, url) {
-        (Some(pool), None) => return Ok(pool),
-        (None, Some(url)) => url,
-        (None, None) => {
-            return Err(Error::invalid_input(
-                "there is no database to use; give the builder a URL or a pool",
-            ));
+    pub(crate) fn give_back(self) {
+        match self {
+            Checkout::Own(loan) => loan.give_back(),
+            Checkout::Given(loan) => loan.give_back(),
         }
-        (Some(_), Some(_)) => {
-            return Err(Error::invalid_input(
-                "there are two databases to use; give a URL or a pool, not both",
-            ));
-        }
-    };
-    let connect = connect(&url)?;
-    let mut config = ManagerConfig::default();
-    // The default asks for a sign of life before each statement.
-    config.recycling_method = RecyclingMethod::Fast;
-    config.custom_setup = Box::new(move |_| connect());
-    // The URL stays with `connect`: nothing of it can be printed by the pool.
-    Pool::builder(Diesel::new_with_config("", config))
-        .max_size(size.max(1))
-        // The connection used last is the one that both sides still have in their caches.
-        .queue_mode(QueueMode::Lifo)
-        .pre_recycle(idle_check())
-        .build()
-        .map_err(|error| Error::invalid_input("the connection pool cannot be built").with_source(error))
-}
-
-/// Asks a connection that was idle for long for a sign of life before it is lent again: servers, proxies and firewalls
-/// close such connections, and a write over a closed one ends in doubt.
-fn idle_check<C>() -> Hook<Diesel<C>>
-where
-    C: SimpleAsyncConnection + Send + 'static,
-    Diesel<C>: Manager<Type = C>,
-{
-    const IDLE: Duration = Duration::from_secs(60);
-    Hook::async_fn(|connection: &mut C, metrics| {
-        Box::pin(async move {
-            if metrics.last_used() < IDLE {
-                return Ok(());
-            }
-            connection.batch_execute(SIGN_OF_LIFE).await.map_err(|_| HookError::message("closed while idle"))
-        })
-    })
-}
-
-/// Closes the connections that nobody uses: after a fault of one they are likely to have it too.
-pub(crate) fn forget_idle<C>(pool: &Pool<Diesel<C>>)
-where
-    Diesel<C>: Manager<Type = C>,
-{
-    drop(pool.retain(|_, _| false));
-}
-
-impl<C> Deref for Checkout<C>
-where
-    Diesel<C>: Manager<Type = C>,
-{
-    type Target = C;
-
-    fn deref(&self) -> &C {
-        self.object.as_ref().expect("it is there until it is given back")
     }
-}
 
-impl<C> DerefMut for Checkout<C>
-where
-    Diesel<C>: Manager<Type = C>,
-{
-    fn deref_mut(&mut self) -> &mut C {
-        self.object.as_mut().expect("it is there until it is given back")
-    }
-}
-
-impl<C> Drop for Checkout<C>
-where
-    Diesel<C>: Manager<Type = C>,
-{
-    fn drop(&mut self) {
-        if let Some(object) = self.object.take() {
-            drop(Object::take(object));
+    /// Closes the connection: the server has answered, or has gone away.
+    pub(crate) fn close(self) {
+        match self {
+            Checkout::Own(loan) => loan.close(),
+            Checkout::Given(loan) => loan.close(),
         }
     }
 }

@@ -1,40 +1,59 @@
-//! Sessions in Postgres, MySQL and MariaDB, through [diesel](https://diesel.rs) and
+//! Web sessions in PostgreSQL, MySQL and MariaDB, beside [diesel](https://diesel.rs) and
 //! [diesel-async](https://docs.rs/diesel-async).
 //!
+//! # Choose a store
 //! - `PostgresStore` (feature `postgres`): PostgreSQL 12 and later.
-//! - `MysqlStore` (feature `mysql`): MariaDB 10.6 and later, MySQL 8.0 and later.
+//! - `MysqlStore` (feature `mysql`): MySQL 8.0, MariaDB 10.6, and later.
 //!
-//! Each has a second store for the table of a Node application with connect-typeorm: `PostgresTypeormStore` and
-//! `MysqlTypeormStore`, from the same builders.
+//! No libpq and no libmysqlclient is needed. No feature is on by default.
 //!
-//! Neither needs a client library of the database to build. Each is made from a URL, or from a deadpool pool of
-//! diesel-async connections that the application has already.
+//! # Connect by a URL
+//! `PostgresStore::connect("postgres://app:secret@localhost/web")` opens connections of its own, 10 at most by default,
+//! with the time limits and settings that the store needs. `PostgresStore::builder()` has all options.
+//!
+//! Such connections speak to the client library itself, so each error has its SQLSTATE or number, and no log contains a
+//! value.
+//!
+//! # Use a pool that you have
+//! A builder also takes a [`deadpool`] pool of diesel-async connections, which keeps its settings. Two things are worse
+//! there. diesel-async drops the codes of errors, so they are told by their English messages. tokio-postgres logs what it
+//! binds at DEBUG, so keep that level off.
+//!
+//! # Make the table
+//! `create_table` makes the native table, and `schema_sql` returns its text for a migration.
+//!
+//! # Share a table with Node
+//! [`ConnectTypeorm`] is an option of each builder: the table that connect-typeorm makes.
+//!
+//! # Read the SQL
+//! It is in `session-sql`, with what the answers of a server mean. This crate runs it.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(any(feature = "postgres", feature = "mysql"))]
+mod certificates;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 mod checkout;
-#[cfg(any(feature = "postgres", feature = "mysql"))]
-mod convert;
-#[cfg(any(feature = "postgres", feature = "mysql"))]
-mod fault;
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
-mod statements;
-#[cfg(any(feature = "postgres", feature = "mysql"))]
-mod tls;
-#[cfg(any(feature = "postgres", feature = "mysql"))]
-mod typeorm;
+mod sendable;
 
 #[cfg(feature = "mysql")]
-pub use mysql::{MysqlBuilder, MysqlStore, MysqlTypeormStore};
+pub use mysql::{MysqlBuilder, MysqlStore};
 #[cfg(feature = "postgres")]
-pub use postgres::{PostgresBuilder, PostgresStore, PostgresTypeormStore, TableOptions};
-#[cfg(any(feature = "postgres", feature = "mysql"))]
-pub use session_core::ConnectTypeorm;
-#[cfg(any(feature = "postgres", feature = "mysql"))]
-pub use tls::TlsMode;
+pub use postgres::{PostgresBuilder, PostgresStore};
+#[cfg(feature = "postgres")]
+pub use session_sql::postgres::TableOptions;
+pub use session_sql::{ConnectTypeorm, Credentials, Tls};
 
 /// The driver's crates, so that an application builds its pool with the same versions.
 pub use {deadpool, diesel, diesel_async};
+
+/// Tries the example of the crate's README.
+#[cfg(all(doctest, feature = "postgres"))]
+#[doc = include_str!("../README.md")]
+#[derive(Debug)]
+struct Readme;

@@ -1,18 +1,15 @@
 //! MySQL and MariaDB.
 
-mod batch;
 mod builder;
+mod cancel;
+mod client;
 mod connect;
-mod ddl;
-mod diagnose;
 mod error;
-mod locked;
 mod pool;
-mod query;
-mod statements;
+mod run;
 mod store;
-mod typeorm;
+mod url;
+mod value;
 
 pub use builder::MysqlBuilder;
 pub use store::MysqlStore;
-pub use typeorm::MysqlTypeormStore;

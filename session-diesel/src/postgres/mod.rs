@@ -1,18 +1,16 @@
 //! PostgreSQL.
 
-mod batch;
 mod builder;
+mod cancel;
+mod client;
 mod connect;
-mod ddl;
-mod diagnose;
 mod error;
+mod hosts;
 mod pool;
-mod query;
-mod statements;
+mod run;
 mod store;
-mod typeorm;
+mod value;
+mod way;
 
 pub use builder::PostgresBuilder;
-pub use ddl::TableOptions;
 pub use store::PostgresStore;
-pub use typeorm::PostgresTypeormStore;

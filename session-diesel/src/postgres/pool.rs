@@ -1,135 +1,69 @@
-//! One statement on a connection of the pool.
+//! Connections of the pool: how one is taken, and what becomes of it.
 
-use diesel::result::QueryResult;
-use diesel_async::pooled_connection::deadpool::Pool;
-use diesel_async::{AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection};
-use futures_util::TryStreamExt;
+use std::fmt;
+
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use session_core::Result;
+use session_sql::postgres::settings;
+use session_sql::{Fault, Link};
 
-use super::error;
-use super::query::{Bind, PgRow, Statement};
-use crate::checkout::{Checkout, forget_idle};
-use crate::fault::{Connection, Fault};
+use super::client::Client;
+use super::error::{self, Failed};
+use crate::checkout::{Checkout, Pools, of_lost};
+
+pub(super) type PgCheckout<'a> = Checkout<'a, Client, AsyncPgConnection>;
 
 pub(super) struct Connections {
-    pub(super) pool: Pool<AsyncPgConnection>,
+    pub(super) pool: Pools<Client, AsyncPgConnection>,
+    /// Nothing stays on a connection: on one of diesel-async, each statement has a transaction around it.
     pub(super) pgbouncer: bool,
     /// What would make the table, for the error that says that it is missing.
-    pub(super) ddl: String,
+    pub(super) schema: String,
 }
 
 impl Connections {
-    /// Runs a statement that only reads. If its connection turns out to be closed, it is sent over a new one.
-    pub(super) async fn read<T: Send>(
-        &self,
-        sql: &str,
-        values: &[Bind<'_>],
-        row: impl Fn(&PgRow) -> T + Copy + Send + Sync,
-    ) -> Result<Vec<T>> {
-        let mut connection = self.checkout().await?;
-        let reused = connection.is_reused();
-        let outcome = rows(&mut connection, self.pgbouncer, sql, values, row).await;
-        match self.settle(connection, outcome) {
-            Err(fault) if reused && fault.connection == Connection::Lost => {
-                // In a box, as it is rare: every load would carry its state otherwise.
-                Box::pin(self.write(sql, values, row)).await
-            }
-            outcome => outcome.map_err(Fault::into_error),
-        }
-    }
-
-    /// Runs a statement that answers with rows, once.
-    pub(super) async fn write<T: Send>(
-        &self,
-        sql: &str,
-        values: &[Bind<'_>],
-        row: impl Fn(&PgRow) -> T + Send + Sync,
-    ) -> Result<Vec<T>> {
-        let mut connection = self.checkout().await?;
-        let outcome = rows(&mut connection, self.pgbouncer, sql, values, row).await;
-        self.settle(connection, outcome).map_err(Fault::into_error)
-    }
-
-    /// Runs a statement once, and counts the rows that it changed.
-    pub(super) async fn execute(&self, sql: &str, values: &[Bind<'_>]) -> Result<u64> {
-        let mut connection = self.checkout().await?;
-        let outcome = execute(&mut connection, self.pgbouncer, sql, values).await;
-        self.settle(connection, outcome).map_err(Fault::into_error)
-    }
-
-    /// Runs statements without values, in one transaction.
-    pub(super) async fn script(&self, sql: &str) -> Result<()> {
-        let mut connection = self.checkout().await?;
-        let outcome = connection.batch_execute(sql).await;
-        self.settle(connection, outcome).map_err(Fault::into_error)
-    }
-
-    async fn checkout(&self) -> Result<Checkout<AsyncPgConnection>> {
-        Checkout::from(&self.pool).await.map_err(error::of_pool)
+    pub(super) async fn checkout(&self) -> Result<PgCheckout<'_>> {
+        self.pool.get(error::of_connecting, |error| error::of_query(error, "")).await
     }
 
     /// Decides what becomes of the connection.
-    fn settle<T>(
+    pub(super) fn settle<T>(
         &self,
-        connection: Checkout<AsyncPgConnection>,
-        outcome: QueryResult<T>,
+        connection: PgCheckout<'_>,
+        outcome: Result<T, Failed>,
     ) -> Result<T, Fault> {
         let fault = match outcome {
             Ok(value) => {
                 connection.give_back();
                 return Ok(value);
             }
-            Err(error) => error::of_query(error, &self.ddl),
+            Err(failed) => of_lost(failed.into_fault(&self.schema)),
         };
-        match fault.connection {
+        match fault.link {
             // An error inside of a transaction leaves it open.
-            Connection::Sound if !self.pgbouncer => connection.give_back(),
-            Connection::Sound | Connection::Unfit => drop(connection),
-            Connection::Lost => {
-                drop(connection);
-                forget_idle(&self.pool);
+            Link::Sound if !self.pgbouncer || self.pool.is_own() => connection.give_back(),
+            Link::Sound | Link::Unfit => connection.close(),
+            Link::Lost => {
+                connection.close();
+                self.pool.forget_idle();
             }
         }
         Err(fault)
     }
 }
 
-async fn rows<T: Send>(
-    connection: &mut AsyncPgConnection,
-    transaction: bool,
-    sql: &str,
-    values: &[Bind<'_>],
-    row: impl Fn(&PgRow) -> T + Send + Sync,
-) -> QueryResult<Vec<T>> {
-    if transaction {
-        connection.batch_execute("BEGIN").await?;
-    }
-    // A row holds its statement: each is read and dropped at once, so that the statement is closed before the commit.
-    let rows = connection
-        .load(Statement { sql, values })
-        .await?
-        .map_ok(|found| row(&found))
-        .try_collect::<Vec<T>>()
-        .await?;
-    if transaction {
-        connection.batch_execute("COMMIT").await?;
-    }
-    Ok(rows)
+/// Whether the server answers on a connection of diesel-async.
+pub(super) fn sign_of_life(connection: &mut AsyncPgConnection) -> BoxFuture<'_, bool> {
+    async { connection.batch_execute(settings::SIGN_OF_LIFE).await.is_ok() }.boxed()
 }
 
-async fn execute(
-    connection: &mut AsyncPgConnection,
-    transaction: bool,
-    sql: &str,
-    values: &[Bind<'_>],
-) -> QueryResult<u64> {
-    if transaction {
-        connection.batch_execute("BEGIN").await?;
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connections")
+            .field("pool", &self.pool)
+            .field("pgbouncer", &self.pgbouncer)
+            .finish_non_exhaustive()
     }
-    let count = connection.execute_returning_count(Statement { sql, values }).await?;
-    if transaction {
-        connection.batch_execute("COMMIT").await?;
-    }
-    // No server changes more rows than an address space has bytes.
-    Ok(u64::try_from(count).unwrap_or(u64::MAX))
 }
