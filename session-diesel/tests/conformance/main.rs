@@ -4,11 +4,16 @@
 mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod variant;
 
+use std::fmt;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 
 use conformance::Availability;
-use session_core::KeyFormat;
+use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
+
+pub(crate) use variant::{POOL, Variant, host_of, is_our_own_server, password_of, with_host};
 
 fn main() -> ExitCode {
     let mut backends: Vec<Availability> = Vec::new();
@@ -23,60 +28,23 @@ fn main() -> ExitCode {
     conformance::main(backends)
 }
 
-/// How a store is opened; each way is proven on its own.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Variant {
-    Native,
-    /// Ids stored as they are, and the other of the two forms of purge.
-    Plain,
-    /// The table of connect-typeorm.
-    Typeorm,
-    /// The same as version 1.1.4 has it, without `destroyedAt`; and the other of the two forms of purge.
-    TypeormOld,
-}
+/// Whom diesel tells what it does.
+type Hear = fn(&dyn fmt::Debug);
 
-impl Variant {
-    pub(crate) const ALL: [Variant; 4] =
-        [Variant::Native, Variant::Plain, Variant::Typeorm, Variant::TypeormOld];
+static HEAR: Mutex<Option<Hear>> = Mutex::new(None);
 
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Variant::Native => "native",
-            Variant::Plain => "native, plain ids, purge in two statements",
-            Variant::Typeorm => "connect-typeorm",
-            Variant::TypeormOld => "connect-typeorm without destroyedAt, purge in two statements",
+struct Listener;
+
+impl Instrumentation for Listener {
+    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
+        if let Some(hear) = *HEAR.lock().unwrap_or_else(PoisonError::into_inner) {
+            hear(&event);
         }
     }
-
-    pub(crate) fn key_format(self) -> KeyFormat {
-        if self == Variant::Native { KeyFormat::Hashed } else { KeyFormat::Plain }
-    }
-
-    pub(crate) fn limit_subquery(self) -> bool {
-        matches!(self, Variant::Native | Variant::Typeorm)
-    }
-
-    pub(crate) fn is_typeorm(self) -> bool {
-        matches!(self, Variant::Typeorm | Variant::TypeormOld)
-    }
-
-    /// The columns of the id and of the payload.
-    pub(crate) fn columns(self) -> [&'static str; 2] {
-        if self.is_typeorm() { ["id", "json"] } else { ["key", "payload"] }
-    }
 }
 
-/// The host and port of a URL.
-pub(crate) fn host_of(url: &str) -> Option<&str> {
-    let after_scheme = url.split_once("://")?.1;
-    let authority = after_scheme.split(['/', '?']).next()?;
-    Some(authority.rsplit_once('@').map_or(authority, |(_, host)| host))
-}
-
-/// A URL with another host and port.
-pub(crate) fn with_host(url: &str, host: &str) -> String {
-    match host_of(url) {
-        Some(old) => url.replacen(old, host, 1),
-        None => url.to_owned(),
-    }
+/// Lets diesel tell what it does on every connection that is made from now on, as an application may.
+pub(crate) fn instrument(hear: Hear) -> bool {
+    *HEAR.lock().unwrap_or_else(PoisonError::into_inner) = Some(hear);
+    set_default_instrumentation(|| Some(Box::new(Listener))).is_ok()
 }

@@ -1,15 +1,19 @@
 //! MySQL and MariaDB.
 
+use std::any::Any;
+use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
+use std::time::Duration;
 
-use conformance::{Availability, Backend, Namespace};
+use conformance::{Availability, CaseInfo, Namespace, Part, Subject};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};
-use session_core::{ConnectTypeorm, Error, Result, SessionKey, Store, TableName};
-use session_diesel::MysqlStore;
+use session_core::contract::Store;
+use session_core::{Error, Result, SessionKey, TableName};
+use session_diesel::{ConnectTypeorm, MysqlStore};
 
-use crate::{Variant, host_of, with_host};
+use crate::{POOL, Variant, host_of, is_our_own_server, password_of, with_host};
 
 const URL: &str = "SESSION_STORE_MYSQL_URL";
 
@@ -49,7 +53,7 @@ impl Mysql {
 }
 
 #[async_trait::async_trait]
-impl Backend for Mysql {
+impl Subject for Mysql {
     fn name(&self) -> String {
         "mysql".to_owned()
     }
@@ -62,12 +66,13 @@ impl Backend for Mysql {
         let url = via.map_or_else(|| self.url.clone(), |via| with_host(&self.url, &via.to_string()));
         let builder = MysqlStore::builder()
             .url(url)
+            .pool_size(POOL)
             .table(TableName::new(namespace.as_str())?)
             .key_format(self.variant.key_format())
             .limit_subquery(self.variant.limit_subquery());
         if self.variant.is_typeorm() {
             self.create_typeorm(namespace).await?;
-            return Ok(Arc::new(builder.connect_typeorm(ConnectTypeorm::new()).await?));
+            return Ok(Arc::new(builder.connect_typeorm(ConnectTypeorm::new()).connect().await?));
         }
         let store = builder.build()?;
         store.create_table().await?;
@@ -87,12 +92,69 @@ impl Backend for Mysql {
         true
     }
 
-    async fn corrupt(&self, namespace: &Namespace, key: &SessionKey) -> Result<bool> {
+    fn shared(&self, case: &CaseInfo, gathered: bool) -> Option<String> {
+        self.variant.shared(case, gathered)
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        password_of(&self.url).into_iter().collect()
+    }
+
+    fn instrument(&self, hear: fn(&dyn fmt::Debug)) -> bool {
+        crate::instrument(hear)
+    }
+
+    fn pool_size(&self) -> Option<usize> {
+        Some(POOL)
+    }
+
+    async fn statements_under_way(&self, namespace: &Namespace) -> Result<Option<usize>> {
+        let select = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() \
+                      AND INFO LIKE CONCAT('%', ?, '%')";
+        let count = self.raw().await?.exec_first(select, (namespace.as_str(),)).await;
+        Ok(count.map_err(raw_error)?.and_then(|count: i64| usize::try_from(count).ok()))
+    }
+
+    async fn lock(&self, namespace: &Namespace) -> Result<Option<Box<dyn Any + Send>>> {
         let mut raw = self.raw().await?;
-        let [column, payload] = self.variant.columns();
-        let alter = format!("ALTER TABLE `{namespace}` MODIFY {payload} longtext CHARACTER SET utf8mb4 NULL");
-        raw.query_drop(alter).await.map_err(raw_error)?;
-        let update = format!("UPDATE `{namespace}` SET {payload} = NULL WHERE `{column}` = ?");
+        raw.query_drop(format!("LOCK TABLES `{namespace}` WRITE")).await.map_err(raw_error)?;
+        Ok(Some(Box::new(raw)))
+    }
+
+    /// For connections that are made from now on.
+    async fn limit_idle(&self, limit: bool) -> Result<Option<Duration>> {
+        if !is_our_own_server() {
+            return Ok(None);
+        }
+        let time = Duration::from_secs(1);
+        let value = if limit { time.as_secs().to_string() } else { "DEFAULT".to_owned() };
+        self.raw()
+            .await?
+            .query_drop(format!("SET GLOBAL wait_timeout = {value}"))
+            .await
+            .map_err(raw_error)?;
+        Ok(Some(time))
+    }
+
+    async fn corrupt(&self, namespace: &Namespace, key: &SessionKey) -> Result<bool> {
+        self.damage(namespace, key, Part::Payload).await
+    }
+
+    async fn damage(&self, namespace: &Namespace, key: &SessionKey, part: Part) -> Result<bool> {
+        let Some(damaged) = self.variant.column(part) else { return Ok(false) };
+        let mut raw = self.raw().await?;
+        // No principal is empty, and a session may have none.
+        let (odd, column_type) = match part {
+            Part::Principal => ("''", None),
+            Part::Payload => ("NULL", Some("longtext CHARACTER SET utf8mb4")),
+            Part::Expiry | Part::Creation | Part::Version => ("NULL", Some("bigint")),
+        };
+        if let Some(column_type) = column_type {
+            let alter = format!("ALTER TABLE `{namespace}` MODIFY `{damaged}` {column_type} NULL");
+            raw.query_drop(alter).await.map_err(raw_error)?;
+        }
+        let [column, _] = self.variant.columns();
+        let update = format!("UPDATE `{namespace}` SET `{damaged}` = {odd} WHERE `{column}` = ?");
         raw.exec_drop(update, (key.as_bytes(),)).await.map_err(raw_error)?;
         Ok(raw.affected_rows() == 1)
     }

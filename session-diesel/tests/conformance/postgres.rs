@@ -1,14 +1,21 @@
 //! PostgreSQL.
 
+use std::any::Any;
+use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
+use std::time::Duration;
 
-use conformance::{Availability, Backend, Namespace};
-use session_core::{ConnectTypeorm, Error, KeyFormat, Result, SessionKey, Store, TableName};
-use session_diesel::PostgresStore;
+use conformance::{Availability, CaseInfo, Namespace, Part, Subject};
+use session_core::contract::Store;
+use session_core::{Error, KeyFormat, Result, SessionKey, TableName};
+use session_diesel::{ConnectTypeorm, PostgresStore};
 use tokio_postgres::NoTls;
 
-use crate::{Variant, host_of, with_host};
+use crate::{POOL, Variant, host_of, is_our_own_server, password_of, with_host};
+
+/// Tells the connections of the suite's own from those of the stores.
+const OURS: &str = "the suite itself";
 
 const URL: &str = "SESSION_STORE_POSTGRES_URL";
 
@@ -25,14 +32,16 @@ struct Postgres {
 
 impl Postgres {
     async fn raw(&self) -> Result<tokio_postgres::Client> {
-        let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.map_err(raw_error)?;
+        let mut config: tokio_postgres::Config = self.url.parse().map_err(raw_error)?;
+        config.application_name(OURS);
+        let (client, connection) = config.connect(NoTls).await.map_err(raw_error)?;
         tokio::spawn(connection);
         Ok(client)
     }
 }
 
 #[async_trait::async_trait]
-impl Backend for Postgres {
+impl Subject for Postgres {
     fn name(&self) -> String {
         "postgres".to_owned()
     }
@@ -45,6 +54,7 @@ impl Backend for Postgres {
         let url = via.map_or_else(|| self.url.clone(), |via| with_host(&self.url, &via.to_string()));
         let builder = PostgresStore::builder()
             .url(url)
+            .pool_size(POOL)
             .table(TableName::new(namespace.as_str())?)
             .key_format(self.variant.key_format())
             .limit_subquery(self.variant.limit_subquery());
@@ -55,12 +65,10 @@ impl Backend for Postgres {
                 format!("SELECT pg_advisory_lock(1); CREATE TABLE IF NOT EXISTS \"{namespace}\" {columns}");
             self.raw().await?.batch_execute(&create).await.map_err(raw_error)?;
         }
-        if self.variant.is_typeorm() {
-            let store = builder.connect_typeorm(ConnectTypeorm::new()).await?;
-            store.create_table().await?;
-            return Ok(Arc::new(store));
-        }
-        let store = builder.build()?;
+        let store = match self.variant.is_typeorm() {
+            true => builder.connect_typeorm(ConnectTypeorm::new()).connect().await?,
+            false => builder.build()?,
+        };
         store.create_table().await?;
         Ok(Arc::new(store))
     }
@@ -78,12 +86,72 @@ impl Backend for Postgres {
         true
     }
 
-    async fn corrupt(&self, namespace: &Namespace, key: &SessionKey) -> Result<bool> {
+    fn shared(&self, case: &CaseInfo, gathered: bool) -> Option<String> {
+        self.variant.shared(case, gathered)
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        password_of(&self.url).into_iter().collect()
+    }
+
+    fn instrument(&self, hear: fn(&dyn fmt::Debug)) -> bool {
+        crate::instrument(hear)
+    }
+
+    fn pool_size(&self) -> Option<usize> {
+        Some(POOL)
+    }
+
+    async fn statements_under_way(&self, namespace: &Namespace) -> Result<Option<usize>> {
+        let select = "SELECT count(*) FROM pg_stat_activity \
+                      WHERE state = 'active' AND application_name <> $1 AND strpos(query, $2) > 0";
+        let row = self.raw().await?.query_one(select, &[&OURS, &namespace.as_str()]).await;
+        Ok(usize::try_from(row.map_err(raw_error)?.get::<_, i64>(0)).ok())
+    }
+
+    async fn lock(&self, namespace: &Namespace) -> Result<Option<Box<dyn Any + Send>>> {
         let client = self.raw().await?;
-        let [column, payload] = self.variant.columns();
-        let alter = format!("ALTER TABLE \"{namespace}\" ALTER COLUMN {payload} DROP NOT NULL");
+        let lock = format!("BEGIN; LOCK TABLE \"{namespace}\" IN ACCESS EXCLUSIVE MODE");
+        client.batch_execute(&lock).await.map_err(raw_error)?;
+        Ok(Some(Box::new(client)))
+    }
+
+    async fn limit_idle(&self, limit: bool) -> Result<Option<Duration>> {
+        if !is_our_own_server() {
+            return Ok(None);
+        }
+        let time = Duration::from_millis(300);
+        let set = if limit {
+            format!("SET idle_session_timeout = {}", time.as_millis())
+        } else {
+            "RESET idle_session_timeout".to_owned()
+        };
+        let client = self.raw().await?;
+        client.batch_execute(&format!("ALTER SYSTEM {set}")).await.map_err(raw_error)?;
+        client.batch_execute("SELECT pg_reload_conf()").await.map_err(raw_error)?;
+        // The server's processes read it a moment later.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        Ok(Some(time))
+    }
+
+    async fn corrupt(&self, namespace: &Namespace, key: &SessionKey) -> Result<bool> {
+        self.damage(namespace, key, Part::Payload).await
+    }
+
+    async fn damage(&self, namespace: &Namespace, key: &SessionKey, part: Part) -> Result<bool> {
+        let Some(damaged) = self.variant.column(part) else { return Ok(false) };
+        let client = self.raw().await?;
+        // No principal is empty, and a session may have none.
+        let odd = if part == Part::Principal { "''" } else { "NULL" };
+        let [column, _] = self.variant.columns();
+        let alter = format!("ALTER TABLE \"{namespace}\" ALTER COLUMN \"{damaged}\" DROP NOT NULL");
         client.batch_execute(&alter).await.map_err(raw_error)?;
-        let update = format!("UPDATE \"{namespace}\" SET {payload} = NULL WHERE {column} = $1");
+        if part == Part::Expiry && !self.variant.is_typeorm() {
+            // It is made of the expiry.
+            let slot = format!("ALTER TABLE \"{namespace}\" ALTER COLUMN expiry_slot DROP NOT NULL");
+            client.batch_execute(&slot).await.map_err(raw_error)?;
+        }
+        let update = format!("UPDATE \"{namespace}\" SET \"{damaged}\" = {odd} WHERE {column} = $1");
         let updated = match key.as_text() {
             Some(text) => client.execute(&update, &[&text]).await,
             None => client.execute(&update, &[&key.as_bytes()]).await,

@@ -3,18 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use session_core::{
-    DestroyMode, Error, ErrorKind, Payload, Principal, Result, Store, Timestamp, Touch, Update, Version,
-};
+use session_core::contract::{DestroyPrincipal, Load, Payload, Store, Touch, Update};
+use session_core::{DestroyMode, Error, ErrorKind, Result, Timestamp, Version};
 use session_diesel::PostgresStore;
 
-use super::{connection_pool, drop_table, raw, sql, store};
-use crate::{LATER, NOW, create, fresh_table, key};
+use super::support::{connection_pool, drop_table, raw, sql, store};
+use crate::support::{LATER, NOW, ann, create, fresh_table, key, load, touch, update};
 
-fn assert_error(error: &Error, kind: ErrorKind, code: &str, indeterminate: bool) {
+pub(super) fn assert_error(error: &Error, kind: ErrorKind, code: &str, in_doubt: bool) {
     assert_eq!((error.kind(), error.code()), (kind, Some(code)), "{error}");
-    assert_eq!(error.is_indeterminate(), indeterminate, "{error}");
-    assert_eq!(error.backend(), Some("postgres"), "{error}");
+    assert_eq!(error.is_in_doubt(), in_doubt, "{error}");
 }
 
 /// A fault, and what the store must say of it. In every text, {t} is the table, {0} and {1} are its keys in order.
@@ -33,7 +31,7 @@ struct Fault {
     /// Empty where it is refused before anything is sent.
     code: &'static str,
     /// Whether it stays open if the call was done.
-    indeterminate: bool,
+    in_doubt: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +54,7 @@ impl Default for Fault {
             call: Call::Touch,
             kind: ErrorKind::Backend,
             code: "",
-            indeterminate: false,
+            in_doubt: false,
         }
     }
 }
@@ -138,7 +136,7 @@ fn faults() -> Vec<Fault> {
                 WHERE wait_event_type = 'Lock' AND query LIKE '%{t}%'",
             kind: ErrorKind::Unavailable,
             code: "57P01",
-            indeterminate: true,
+            in_doubt: true,
             ..Fault::default()
         },
         Fault {
@@ -176,6 +174,18 @@ fn faults() -> Vec<Fault> {
             call: Create("0123456789"),
             kind: ErrorKind::TooLarge,
             code: "22001",
+            ..Fault::default()
+        },
+        Fault {
+            what: "a trigger that takes the payload for something else, and quotes it",
+            alter: [
+                "CREATE FUNCTION {r}_casts() RETURNS trigger LANGUAGE plpgsql AS \
+                    'BEGIN PERFORM NEW.payload::uuid; RETURN NEW; END'; \
+                 CREATE TRIGGER casts BEFORE UPDATE ON {t} FOR EACH ROW EXECUTE FUNCTION {r}_casts()",
+                "DROP FUNCTION {r}_casts() CASCADE",
+            ],
+            call: Update,
+            code: "22P02",
             ..Fault::default()
         },
         Fault { what: "a U+0000", call: Create("a\0b"), kind: ErrorKind::InvalidInput, ..Fault::default() },
@@ -228,7 +238,9 @@ pub(super) async fn faults_are_told_apart(url: String) {
         other.batch_execute("ROLLBACK").await.unwrap();
         let expected = (fault.kind, Some(fault.code).filter(|code| !code.is_empty()));
         assert_eq!((error.kind(), error.code()), expected, "{}: {error}", fault.what);
-        assert_eq!(error.is_indeterminate(), fault.indeterminate, "{}: {error}", fault.what);
+        assert_eq!(error.is_in_doubt(), fault.in_doubt, "{}: {error}", fault.what);
+        // That is the payload.
+        assert!(!format!("{error} {error:?}").contains("second"), "{}: {error:?}", fault.what);
         if fault.code == "42P01" {
             let ddl = format!("CREATE TABLE IF NOT EXISTS \"{table}\"");
             assert!(error.to_string().contains(&ddl), "{error}");
@@ -236,23 +248,69 @@ pub(super) async fn faults_are_told_apart(url: String) {
         sql(&url, &fill(fault.alter[1])).await;
         // Nothing was changed. The reader's own connections have plans for columns that changed, and get over that.
         for id in ids {
-            let found = match owner.load(&key(id), NOW).await {
-                Err(error) if error.kind() == ErrorKind::Conflict => owner.load(&key(id), NOW).await,
+            let again = Load::new(key(id));
+            let found = match owner.load(&again, NOW).await {
+                Err(error) if error.kind() == ErrorKind::Conflict => owner.load(&again, NOW).await,
                 found => found,
             };
-            let found = found.unwrap().expect(fault.what);
+            let found = found.unwrap().record().expect(fault.what);
             assert_eq!((found.expires_at, found.version), (LATER, Version::FIRST), "{}", fault.what);
         }
     }
     drop_table(&url, "faults").await;
 }
 
+/// A server that speaks another language, and connections of our own.
+pub(super) async fn faults_of_our_own_connections_are_told_by_their_code(url: String) {
+    let table = fresh_table("coded");
+    let owner = store(&url, "coded").await;
+    owner.create(&create("a"), NOW).await.unwrap();
+    for language in ["C", "de_DE.UTF-8"] {
+        let separator = if url.contains('?') { '&' } else { '?' };
+        // A server without the language stays with English; the codes are the same.
+        let speaking = |limit: Duration| {
+            let url = format!("{url}{separator}options=-c%20lc_messages%3D{language}");
+            let builder = PostgresStore::builder().url(url).table(table.clone()).pool_size(1);
+            builder.statement_timeout(limit).build().unwrap()
+        };
+        let store = speaking(Duration::from_millis(300));
+        if let Err(error) = store.server_time().await {
+            assert!(error.to_string().contains("lc_messages"), "{error}");
+            continue;
+        }
+        sql(&url, &format!("ALTER TABLE \"{table}\" RENAME TO away_for_codes")).await;
+        let missing = store.load(&Load::new(key("a")), NOW).await.unwrap_err();
+        assert_error(&missing, ErrorKind::Backend, "42P01", false);
+        sql(&url, &format!("ALTER TABLE away_for_codes RENAME TO \"{table}\"")).await;
+        let other = raw(&url).await;
+        other.batch_execute(&format!("BEGIN; LOCK TABLE \"{table}\"")).await.unwrap();
+        let late = made(&store, Call::Touch, "a").await.unwrap_err();
+        assert_error(&late, ErrorKind::Unavailable, "57014", false);
+        other.batch_execute("ROLLBACK").await.unwrap();
+        let held = raw(&url).await;
+        held.batch_execute(&format!("BEGIN; LOCK TABLE \"{table}\"")).await.unwrap();
+        // One that waits for as long as it takes this test to look.
+        let called = speaking(Duration::from_secs(30));
+        let call = tokio::spawn(async move { made(&called, Call::Touch, "a").await });
+        somebody_waits(&url, &table.to_string()).await;
+        let kill = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE wait_event_type = 'Lock' AND query LIKE '%{table}%'"
+        );
+        held.batch_execute(&kill).await.unwrap();
+        let ended = call.await.unwrap().unwrap_err();
+        assert_error(&ended, ErrorKind::Unavailable, "57P01", true);
+        held.batch_execute("ROLLBACK").await.unwrap();
+    }
+    drop_table(&url, "coded").await;
+}
+
 async fn made(store: &PostgresStore, call: Call, id: &str) -> Result<()> {
     match call {
-        Call::Load => store.load(&key(id), NOW).await.map(drop),
+        Call::Load => store.load(&Load::new(key(id)), NOW).await.map(drop),
         Call::Touch => {
             let expires_at = Timestamp::from_millis(1_900_000_000_000);
-            store.touch(&Touch { key: key(id), expires_at }, NOW).await.map(drop)
+            store.touch(&Touch { expires_at, ..touch(id, None) }, NOW).await.map(drop)
         }
         Call::Create(payload) => {
             let mut new = create("another");
@@ -260,18 +318,13 @@ async fn made(store: &PostgresStore, call: Call, id: &str) -> Result<()> {
             store.create(&new, NOW).await.map(drop)
         }
         Call::Update => {
-            let update = Update {
-                key: key(id),
-                payload: Payload::from("second"),
-                expires_at: LATER,
-                principal: None,
-                expected: None,
-            };
+            let update = Update { payload: Payload::from("second"), ..update(id, None) };
             store.update(&update, NOW).await.map(drop)
         }
         Call::EndAll => {
-            let ann = Principal::new("ann")?;
-            store.destroy_principal(&ann, None, DestroyMode::Soft, NOW).await.map(drop)
+            let mode = DestroyMode::Keep;
+            let end = DestroyPrincipal { principal: ann(), except: None, created_before: None, mode };
+            store.destroy_principal(&end, NOW).await.map(drop)
         }
     }
 }
@@ -289,26 +342,43 @@ async fn somebody_waits(url: &str, table: &str) {
     tokio::time::timeout(Duration::from_secs(20), poll).await.expect("a statement waits for a lock");
 }
 
+/// A database that was made with another encoding than Unicode.
+pub(super) async fn a_character_that_the_encoding_lacks_is_the_callers_matter(url: String) {
+    let name = format!("latin_{}", std::process::id());
+    let make =
+        format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'");
+    sql(&url, &make).await;
+    let (server, rest) = url.rsplit_once('/').unwrap();
+    let query = rest.split_once('?').map(|(_, query)| format!("?{query}")).unwrap_or_default();
+    let latin = format!("{server}/{name}{query}");
+    for is_own in [true, false] {
+        let builder = PostgresStore::builder().table(fresh_table("latin"));
+        let store = match is_own {
+            true => builder.url(&latin).build().unwrap(),
+            false => builder.pool(connection_pool(latin.clone(), 1, String::new())).build().unwrap(),
+        };
+        store.create_table().await.unwrap();
+        let refused = made(&store, Call::Create("\u{6f22}"), "").await.unwrap_err();
+        assert_error(&refused, ErrorKind::InvalidInput, "22P05", false);
+        assert!(!format!("{refused} {refused:?}").contains("0xe6"), "{refused:?}");
+        made(&store, Call::Create("\u{e9}"), "").await.unwrap();
+        assert_eq!(load(&store, "another").await.unwrap().payload.as_str(), "\u{e9}");
+        store.clear().await.unwrap();
+    }
+    sql(&url, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
+}
+
 pub(super) async fn a_plan_for_columns_that_changed_is_made_anew(url: String) {
     let table = fresh_table("plan");
     let store = PostgresStore::builder().url(&url).table(table.clone()).pool_size(1).build().unwrap();
     store.create_table().await.unwrap();
     store.create(&create("a"), NOW).await.unwrap();
-    store.load(&key("a"), NOW).await.unwrap();
+    load(&store, "a").await.unwrap();
     sql(&url, &format!("ALTER TABLE \"{table}\" ALTER COLUMN payload TYPE varchar(2000)")).await;
-    match store.load(&key("a"), NOW).await {
-        Ok(found) => assert!(found.is_some()),
+    match store.load(&Load::new(key("a")), NOW).await {
+        Ok(found) => assert!(found.record().is_some()),
         Err(error) => assert_error(&error, ErrorKind::Conflict, "0A000", false),
     }
-    assert!(store.load(&key("a"), NOW).await.unwrap().is_some());
+    assert!(load(&store, "a").await.is_some());
     drop_table(&url, "plan").await;
-}
-
-pub(super) async fn a_refused_connection_says_why(url: String) {
-    let nowhere = PostgresStore::connect("postgres://u:hunter2@127.0.0.1:1/d").await.unwrap_err();
-    assert!(nowhere.is_unreachable() && !nowhere.is_indeterminate(), "{nowhere}");
-    assert!(!format!("{nowhere} {nowhere:?}").contains("hunter2"));
-    let (base, _) = url.rsplit_once('/').unwrap();
-    let missing = PostgresStore::connect(format!("{base}/no_such_database")).await.unwrap_err();
-    assert_error(&missing, ErrorKind::Backend, "3D000", false);
 }

@@ -2,11 +2,17 @@
 //! for another.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
-use session_core::{
-    Create, Created, Destroy, DestroyMode, ErrorKind, Filter, KeyFormat, Principal, Rotate, Rotated,
-    SessionId, SessionKey, Store, Timestamp, Touch, Update, Updated, Version,
+use session_core::contract::{
+    Checked, Create, Created, Destroy, DestroyPrincipal, Filter, Load, Loaded, Rotate, Rotated, Store, Touch,
+    Touched, Update,
 };
+use session_core::{
+    DestroyMode, ErrorKind, Fate, KeyFormat, Principal, SessionId, SessionKey, Timestamp, Updated, Version,
+};
+
+use super::MODES;
 
 /// The clock at which the fixtures are read.
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_795_324_200_000);
@@ -30,11 +36,36 @@ pub(crate) fn plain(id: &str) -> SessionKey {
 }
 
 pub(crate) fn new(id: &str, payload: &str) -> Create {
-    Create { key: plain(id), payload: payload.into(), expires_at: LATER, principal: None }
+    Create {
+        key: plain(id),
+        payload: payload.into(),
+        expires_at: LATER,
+        principal: None,
+        version: Version::FIRST,
+    }
 }
 
 pub(crate) fn update(id: &str, payload: &str) -> Update {
-    Update { key: plain(id), payload: payload.into(), expires_at: LATER, principal: None, expected: None }
+    Update {
+        key: plain(id),
+        payload: payload.into(),
+        expires_at: Some(LATER),
+        principal: None,
+        expected: None,
+    }
+}
+
+pub(crate) fn touch(id: &str) -> Touch {
+    Touch { key: plain(id), expires_at: LATER, expected: None }
+}
+
+pub(crate) fn loads<'a>(ids: impl IntoIterator<Item = &'a str>) -> Vec<Load> {
+    ids.into_iter().map(|id| Load::new(plain(id))).collect()
+}
+
+/// Whether each of the loads of a batch found a session.
+fn found(loaded: Vec<session_core::Result<Loaded>>) -> Vec<bool> {
+    loaded.into_iter().map(|loaded| loaded.unwrap() != Loaded::Gone).collect()
 }
 
 pub(crate) fn rotate(from: &str, to: &str, mode: DestroyMode) -> Rotate {
@@ -42,7 +73,7 @@ pub(crate) fn rotate(from: &str, to: &str, mode: DestroyMode) -> Rotate {
         from: plain(from),
         to: plain(to),
         payload: None,
-        expires_at: LATER,
+        expires_at: None,
         principal: None,
         expected: None,
         mode,
@@ -50,8 +81,8 @@ pub(crate) fn rotate(from: &str, to: &str, mode: DestroyMode) -> Rotate {
 }
 
 pub(crate) async fn payload(store: &dyn Store, id: &str) -> Option<String> {
-    let record = store.load(&plain(id), NOW).await.unwrap();
-    record.map(|record| record.payload.as_str().to_owned())
+    let loaded = store.load(&Load::new(plain(id)), NOW).await.unwrap();
+    loaded.record().map(|record| record.payload.as_str().to_owned())
 }
 
 /// The table is as the dump made it; in the end it is empty.
@@ -62,7 +93,7 @@ pub(crate) async fn what_node_left_reads_as_node_reads_it(store: &dyn Store, lef
     assert!(listed.iter().all(|listed| listed.record.is_ok()));
 
     let (ann, expires_at) = left.ann;
-    let record = store.load(&plain(ann), NOW).await.unwrap().unwrap();
+    let record = store.load(&Load::new(plain(ann)), NOW).await.unwrap().record().unwrap();
     assert_eq!(
         record.payload.as_str(),
         r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"user":{"id":1,"name":"Ann"},"views":2}"#
@@ -77,22 +108,27 @@ pub(crate) async fn what_node_left_reads_as_node_reads_it(store: &dyn Store, lef
     assert_eq!(payload(store, &ann.to_lowercase()).await, None);
 
     let dead = || left.destroyed.into_iter().chain([left.expired]);
-    let keys: Vec<SessionKey> = [ann].into_iter().chain(dead()).map(plain).collect();
-    let loaded = store.load_many(&keys, NOW).await.unwrap();
-    let found: Vec<bool> = loaded.into_iter().map(|record| record.unwrap().is_some()).collect();
-    assert_eq!(found, [true, false, false, false]);
+    let loaded = store.load_many(&loads([ann].into_iter().chain(dead())), NOW).await.unwrap();
+    assert_eq!(found(loaded), [true, false, false, false]);
+    for (id, fate) in left.destroyed.map(|id| (id, Fate::Destroyed)).into_iter().chain([
+        (ann, Fate::Live),
+        (left.expired, Fate::Expired),
+        ("nobody", Fate::Unknown),
+    ]) {
+        assert_eq!(store.fate(&plain(id), NOW).await.unwrap(), fate, "{id}");
+    }
     for dead in dead() {
         assert_eq!(payload(store, dead).await, None, "{dead}");
-        assert!(!store.touch(&Touch { key: plain(dead), expires_at: LATER }, NOW).await.unwrap(), "{dead}");
+        assert_eq!(store.touch(&touch(dead), NOW).await.unwrap(), Touched::Gone, "{dead}");
         assert_eq!(store.update(&update(dead, "{}"), NOW).await.unwrap(), Updated::Gone, "{dead}");
         assert_eq!(store.create(&new(dead, "{}"), NOW).await.unwrap(), Created::KeyTaken, "{dead}");
-        let away = rotate(dead, "new", DestroyMode::Soft);
+        let away = rotate(dead, "new", DestroyMode::Keep);
         assert_eq!(store.rotate(&away, NOW).await.unwrap(), Rotated::Gone, "{dead}");
-        let into = rotate(ann, dead, DestroyMode::Soft);
+        let into = rotate(ann, dead, DestroyMode::Keep);
         assert_eq!(store.rotate(&into, NOW).await.unwrap(), Rotated::KeyTaken, "{dead}");
     }
     let before = payload(store, ann).await;
-    let away = rotate(ann, "new", DestroyMode::Soft);
+    let away = rotate(ann, "new", DestroyMode::Keep);
     assert_eq!(store.rotate(&away, NOW).await.unwrap(), Rotated::Rotated(Version::NONE));
     assert_eq!((payload(store, ann).await, payload(store, "new").await), (None, before));
 
@@ -102,16 +138,24 @@ pub(crate) async fn what_node_left_reads_as_node_reads_it(store: &dyn Store, lef
 }
 
 /// What the table cannot hold.
-pub(crate) async fn versions_and_principals_are_unsupported(store: &dyn Store) {
+pub(crate) async fn versions_and_principals_are_unsupported(store: Arc<dyn Store>) {
+    let store = Checked::new(store);
     store.create(&new("a", "{}"), NOW).await.unwrap();
     let ann = Principal::new("ann").unwrap();
+    let end = DestroyPrincipal {
+        principal: ann.clone(),
+        except: None,
+        created_before: None,
+        mode: DestroyMode::Remove,
+    };
     let of_ann = Filter { principal: Some(ann.clone()) };
     let refused = [
         store.create(&Create { principal: Some(ann.clone()), ..new("x", "{}") }, NOW).await.map(drop),
         store.update(&Update { expected: Some(Version::FIRST), ..update("a", "{}") }, NOW).await.map(drop),
         store.count(&of_ann, NOW).await.map(drop),
         store.list(&of_ann, None, MANY, NOW).await.map(drop),
-        store.destroy_principal(&ann, None, DestroyMode::Hard, NOW).await.map(drop),
+        store.destroy_principal(&end, NOW).await.map(drop),
+        store.forget_principal(&ann, NOW).await.map(drop),
     ];
     for refusal in refused {
         assert_eq!(refusal.unwrap_err().kind(), ErrorKind::Unsupported);
@@ -121,17 +165,21 @@ pub(crate) async fn versions_and_principals_are_unsupported(store: &dyn Store) {
 }
 
 /// The table is as version 1.1.4 made it.
-pub(crate) async fn an_entity_without_destroyed_at_is_recognised(store: &dyn Store) {
+pub(crate) async fn an_entity_without_destroyed_at_is_recognised(store: Arc<dyn Store>) {
+    let store = &Checked::new(store);
     assert!(!store.capabilities().tombstones);
     store.create(&new("a", "{}"), NOW).await.unwrap();
-    let soft = Destroy { mode: DestroyMode::Soft, ..hard("a") };
-    assert_eq!(store.destroy(&soft, NOW).await.unwrap_err().kind(), ErrorKind::Unsupported);
-    let marked = store.rotate(&rotate("a", "b", DestroyMode::Soft), NOW).await;
-    assert_eq!(marked.unwrap_err().kind(), ErrorKind::Unsupported);
-    let moved = store.rotate(&rotate("a", "b", DestroyMode::Hard), NOW).await.unwrap();
+    for mode in [DestroyMode::Forget, DestroyMode::Keep] {
+        let soft = Destroy { mode, ..hard("a") };
+        assert_eq!(store.destroy(&soft, NOW).await.unwrap_err().kind(), ErrorKind::Unsupported);
+        let marked = store.rotate(&rotate("a", "b", mode), NOW).await;
+        assert_eq!(marked.unwrap_err().kind(), ErrorKind::Unsupported);
+    }
+    let moved = store.rotate(&rotate("a", "b", DestroyMode::Remove), NOW).await.unwrap();
     assert_eq!(moved, Rotated::Rotated(Version::NONE));
     assert!(store.destroy(&hard("b"), NOW).await.unwrap());
     assert_eq!(payload(store, "b").await, None);
+    assert_eq!(store.fate(&plain("b"), NOW).await.unwrap(), Fate::Unknown);
     let findings = store.diagnose().await.unwrap();
     for lacking in ["destroyedAt", "no index on expiredAt"] {
         assert!(findings.iter().any(|finding| finding.what.contains(lacking)), "{findings:?}");
@@ -144,34 +192,35 @@ pub(crate) async fn no_session_of_another_id_is_met(store: &dyn Store, same: &[&
     store.create(&new("other", "{}"), NOW).await.unwrap();
     for id in same {
         assert_eq!(payload(store, id).await, None, "{id:?}");
-        let keys = [plain(id), plain("Ann"), plain("other")];
-        let loaded = store.load_many(&keys, NOW).await.unwrap();
-        let found: Vec<bool> = loaded.into_iter().map(|record| record.unwrap().is_some()).collect();
-        assert_eq!(found, [false, true, true], "{id:?}");
-        assert!(!store.touch(&Touch { key: plain(id), expires_at: LATER }, NOW).await.unwrap(), "{id:?}");
+        let loaded = store.load_many(&loads([*id, "Ann", "other"]), NOW).await.unwrap();
+        assert_eq!(found(loaded), [false, true, true], "{id:?}");
+        assert_eq!(store.fate(&plain(id), NOW).await.unwrap(), Fate::Unknown, "{id:?}");
+        assert_eq!(store.touch(&touch(id), NOW).await.unwrap(), Touched::Gone, "{id:?}");
         assert_eq!(store.update(&update(id, "{}"), NOW).await.unwrap(), Updated::Gone, "{id:?}");
         assert!(!store.destroy(&hard(id), NOW).await.unwrap(), "{id:?}");
-        let soft = Destroy { mode: DestroyMode::Soft, ..hard(id) };
-        assert!(!store.destroy(&soft, NOW).await.unwrap(), "{id:?}");
+        for mode in [DestroyMode::Forget, DestroyMode::Keep] {
+            let soft = Destroy { mode, ..hard(id) };
+            assert!(!store.destroy(&soft, NOW).await.unwrap(), "{id:?}");
+        }
         assert_eq!(store.create(&new(id, "{}"), NOW).await.unwrap(), Created::KeyTaken, "{id:?}");
-        for mode in [DestroyMode::Soft, DestroyMode::Hard] {
+        for mode in MODES {
             let away = rotate(id, "new", mode);
             assert_eq!(store.rotate(&away, NOW).await.unwrap(), Rotated::Gone, "{id:?}");
             let into = rotate("other", id, mode);
             assert_eq!(store.rotate(&into, NOW).await.unwrap(), Rotated::KeyTaken, "{id:?}");
         }
         // To an id of its own kin: both rows would have to be there.
-        let kin = rotate("Ann", id, DestroyMode::Soft);
+        let kin = rotate("Ann", id, DestroyMode::Keep);
         assert_eq!(store.rotate(&kin, NOW).await.unwrap(), Rotated::KeyTaken, "{id:?}");
         assert_eq!(payload(store, "Ann").await.as_deref(), Some("ann's"), "{id:?}");
     }
     let findings = store.diagnose().await.unwrap();
     assert!(
-        findings.iter().any(|finding| finding.what.contains("different ids for the same")),
+        findings.iter().any(|finding| finding.what.contains("takes different texts for equal")),
         "{findings:?}"
     );
 }
 
 pub(crate) fn hard(id: &str) -> Destroy {
-    Destroy { key: plain(id), mode: DestroyMode::Hard }
+    Destroy { key: plain(id), mode: DestroyMode::Remove }
 }

@@ -1,20 +1,18 @@
 //! The table that a Node application with connect-typeorm left behind on MariaDB, and others of its layout.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use libtest_mimic::Trial;
 use mysql_async::prelude::Queryable;
+use session_core::contract::{Create, Created, Destroy, Rotate, Rotated, Store};
 use session_core::{
-    ConnectTypeorm, Created, Destroy, DestroyMode, ErrorKind, KeyFormat, Rotate, Rotated, Severity, Store,
-    TableName, Timestamp, Version,
+    DestroyMode, ErrorKind, Fate, Finding, KeyFormat, Severity, TableName, Timestamp, Version,
 };
-use session_diesel::{MysqlStore, MysqlTypeormStore};
+use session_diesel::{ConnectTypeorm, MysqlStore};
 
-use super::{connection_pool, drop_table, raw, sql};
-use crate::typeorm::{self, LATER, Left, NOW, new, payload, plain, rotate, update};
-use crate::{fresh_table, trial};
+use super::support::{connection_pool, drop_table, raw, sql};
+use crate::support::connect_typeorm::{self, LATER, Left, NOW, hard, new, payload, plain, rotate, update};
+use crate::support::fresh_table;
 
 const LEFT: Left = Left {
     live: 7,
@@ -24,52 +22,20 @@ const LEFT: Left = Left {
     expired: "V6REJc4EFk3lUDoiwfu0UrAddqpEZbnj",
 };
 
-pub(super) fn trials(url: &Result<String, String>) -> Vec<Trial> {
-    let with = |name: &str, test: fn(String) -> Pin<Box<dyn Future<Output = ()> + Send>>| {
-        let (missing, url) = (url.clone().err(), url.clone().unwrap_or_default());
-        trial(&format!("mysql::connect_typeorm::{name}"), missing, move || test(url))
-    };
-    vec![
-        with("what_node_left_reads_as_node_reads_it", |url| {
-            Box::pin(what_node_left_reads_as_node_reads_it(url))
-        }),
-        with("a_destroyed_session_is_marked_as_node_reads_it", |url| {
-            Box::pin(a_destroyed_session_is_marked_as_node_reads_it(url))
-        }),
-        with("an_entity_without_destroyed_at_is_recognised", |url| {
-            Box::pin(an_entity_without_destroyed_at_is_recognised(url))
-        }),
-        with("no_session_of_another_id_is_met", |url| Box::pin(no_session_of_another_id_is_met(url))),
-        with("a_table_that_we_make_is_the_one_that_typeorm_makes", |url| {
-            Box::pin(a_table_that_we_make_is_the_one_that_typeorm_makes(url))
-        }),
-        with("table_and_columns_may_have_other_names", |url| {
-            Box::pin(table_and_columns_may_have_other_names(url))
-        }),
-        with("a_lax_server_cuts_nothing", |url| Box::pin(a_lax_server_cuts_nothing(url))),
-        with("no_character_is_lost_in_another_character_set", |url| {
-            Box::pin(no_character_is_lost_in_another_character_set(url))
-        }),
-        with("an_id_is_found_through_the_primary_key", |url| {
-            Box::pin(an_id_is_found_through_the_primary_key(url))
-        }),
-    ]
-}
-
-async fn open(url: &str, name: &str) -> MysqlTypeormStore {
+async fn open(url: &str, name: &str) -> MysqlStore {
     let builder = MysqlStore::builder().url(url).pool_size(2).table(fresh_table(name));
-    builder.connect_typeorm(ConnectTypeorm::new()).await.unwrap()
+    builder.connect_typeorm(ConnectTypeorm::new()).connect().await.unwrap()
 }
 
 /// A store whose connections cut and replace what does not fit.
-async fn open_lax(url: &str, name: &str) -> MysqlTypeormStore {
+async fn open_lax(url: &str, name: &str) -> MysqlStore {
     let pool = connection_pool(url, 2, "SET SESSION sql_mode = ''");
     let builder = MysqlStore::builder().pool(pool).table(fresh_table(name));
-    builder.connect_typeorm(ConnectTypeorm::new()).await.unwrap()
+    builder.connect_typeorm(ConnectTypeorm::new()).connect().await.unwrap()
 }
 
 async fn load_dump(url: &str, table: &str) {
-    let dump = include_str!("../fixtures/typeorm-mariadb.dump.sql");
+    let dump = include_str!("../../fixtures/typeorm-mariadb.dump.sql");
     sql(url, &dump.replace("`session`", table)).await;
 }
 
@@ -87,26 +53,26 @@ async fn make(url: &str, name: &str, id: &str, json: &str) {
     .await;
 }
 
-async fn what_node_left_reads_as_node_reads_it(url: String) {
+pub(super) async fn what_node_left_reads_as_node_reads_it(url: String) {
     load_dump(&url, &format!("`{}`", fresh_table("left"))).await;
     let store = open(&url, "left").await;
     let findings = store.diagnose().await.unwrap();
     assert!(findings.iter().all(|finding| finding.severity != Severity::Fault), "{findings:?}");
-    typeorm::what_node_left_reads_as_node_reads_it(&store, &LEFT).await;
-    typeorm::versions_and_principals_are_unsupported(&store).await;
+    connect_typeorm::what_node_left_reads_as_node_reads_it(&store, &LEFT).await;
+    connect_typeorm::versions_and_principals_are_unsupported(Arc::new(store)).await;
     drop_table(&url, "left").await;
 }
 
-async fn a_destroyed_session_is_marked_as_node_reads_it(url: String) {
+pub(super) async fn a_destroyed_session_is_marked_as_node_reads_it(url: String) {
     let table = fresh_table("mark");
     load_dump(&url, &format!("`{table}`")).await;
     let store = open(&url, "mark").await;
     let mut raw = raw(&url).await;
-    let soft = |id: &str| Destroy { key: plain(id), mode: DestroyMode::Soft };
+    let soft = |id: &str| Destroy { key: plain(id), mode: DestroyMode::Keep };
     let mut far = new("far", "{}");
     far.expires_at = Timestamp::NEVER;
     for id in ["far", "long ago"] {
-        store.create(&session_core::Create { key: plain(id), ..far.clone() }, NOW).await.unwrap();
+        store.create(&Create { key: plain(id), ..far.clone() }, NOW).await.unwrap();
     }
     // Beyond the calendar it is marked all the same.
     for (id, now, mark) in [
@@ -123,16 +89,16 @@ async fn a_destroyed_session_is_marked_as_node_reads_it(url: String) {
     drop_table(&url, "mark").await;
 }
 
-async fn an_entity_without_destroyed_at_is_recognised(url: String) {
+pub(super) async fn an_entity_without_destroyed_at_is_recognised(url: String) {
     drop_table(&url, "old").await;
     let columns = "(id varchar(255) PRIMARY KEY NOT NULL, expiredAt bigint NOT NULL, json text NOT NULL)";
     sql(&url, &format!("CREATE TABLE {} {columns}", fresh_table("old"))).await;
-    typeorm::an_entity_without_destroyed_at_is_recognised(&open(&url, "old").await).await;
+    connect_typeorm::an_entity_without_destroyed_at_is_recognised(Arc::new(open(&url, "old").await)).await;
     drop_table(&url, "old").await;
 }
 
 /// As Node creates the table by default.
-async fn no_session_of_another_id_is_met(url: String) {
+pub(super) async fn no_session_of_another_id_is_met(url: String) {
     let same = ["ann", "ANN", "Änn", "Ann ", "ann  "];
     for (name, id) in [
         ("fold", "varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"),
@@ -142,12 +108,12 @@ async fn no_session_of_another_id_is_met(url: String) {
         // This one keeps accents apart.
         let same: Vec<&str> = same.into_iter().filter(|id| name != "latin" || id.is_ascii()).collect();
         make(&url, name, id, "text").await;
-        typeorm::no_session_of_another_id_is_met(&open(&url, name).await, &same).await;
+        connect_typeorm::no_session_of_another_id_is_met(&open(&url, name).await, &same).await;
         drop_table(&url, name).await;
     }
 }
 
-async fn a_lax_server_cuts_nothing(url: String) {
+pub(super) async fn a_lax_server_cuts_nothing(url: String) {
     make(&url, "lax", "varchar(8) CHARACTER SET utf8mb4", "text CHARACTER SET utf8mb4").await;
     let store = open_lax(&url, "lax").await;
     // 64 KiB less one byte are what fits, in characters of one byte and of two.
@@ -158,7 +124,7 @@ async fn a_lax_server_cuts_nothing(url: String) {
     }
     store.create(&new("a", "{}"), NOW).await.unwrap();
     for large in ["x".repeat(65_536), "é".repeat(32_768)] {
-        let moved = Rotate { payload: Some(large.as_str().into()), ..rotate("a", "b", DestroyMode::Soft) };
+        let moved = Rotate { payload: Some(large.as_str().into()), ..rotate("a", "b", DestroyMode::Keep) };
         let refused = [
             store.create(&new("b", &large), NOW).await.map(drop),
             store.update(&update("a", &large), NOW).await.map(drop),
@@ -176,7 +142,7 @@ async fn a_lax_server_cuts_nothing(url: String) {
     drop_table(&url, "lax").await;
 }
 
-async fn no_character_is_lost_in_another_character_set(url: String) {
+pub(super) async fn no_character_is_lost_in_another_character_set(url: String) {
     for (charset, good, bad) in [
         ("latin1", "é€", "é語"),
         ("utf8mb3", "é語", "😀"),
@@ -190,12 +156,12 @@ async fn no_character_is_lost_in_another_character_set(url: String) {
         let id = format!("{good}1");
         assert_eq!(store.create(&new(&id, good), NOW).await.unwrap(), Created::Created, "{charset}");
         assert_eq!(payload(&store, &id).await.as_deref(), Some(good), "{charset}");
-        let moved = Rotate { payload: Some(bad.into()), ..rotate(&id, "2", DestroyMode::Soft) };
+        let moved = Rotate { payload: Some(bad.into()), ..rotate(&id, "2", DestroyMode::Keep) };
         let refused = [
             store.create(&new("2", bad), NOW).await.map(drop),
             store.create(&new(bad, good), NOW).await.map(drop),
             store.update(&update(&id, bad), NOW).await.map(drop),
-            store.rotate(&rotate(&id, bad, DestroyMode::Hard), NOW).await.map(drop),
+            store.rotate(&rotate(&id, bad, DestroyMode::Remove), NOW).await.map(drop),
             store.rotate(&moved, NOW).await.map(drop),
         ];
         for refusal in refused {
@@ -206,14 +172,14 @@ async fn no_character_is_lost_in_another_character_set(url: String) {
             bad.chars().map(|char| if good.contains(char) { char } else { '?' }).collect::<String>();
         store.create(&new(&replaced, good), NOW).await.unwrap();
         assert_eq!(payload(&store, bad).await, None, "{charset}");
-        let moved = rotate(&id, "3", DestroyMode::Soft);
+        let moved = rotate(&id, "3", DestroyMode::Keep);
         store.rotate(&moved, NOW).await.unwrap();
         assert_eq!(payload(&store, "3").await.as_deref(), Some(good), "{charset}");
         drop_table(&url, "chars").await;
     }
 }
 
-async fn a_table_that_we_make_is_the_one_that_typeorm_makes(url: String) {
+pub(super) async fn a_table_that_we_make_is_the_one_that_typeorm_makes(url: String) {
     let database = format!("t_{}_made", std::process::id());
     let made = format!(
         "DROP DATABASE IF EXISTS {database}; CREATE DATABASE {database} CHARACTER SET utf8mb4 \
@@ -224,9 +190,9 @@ async fn a_table_that_we_make_is_the_one_that_typeorm_makes(url: String) {
     load_dump(&url, &format!("{database}.`theirs`")).await;
     let table = TableName::new(&format!("{database}.session")).unwrap();
     let builder = MysqlStore::builder().url(&url).table(table);
-    let store = builder.connect_typeorm(ConnectTypeorm::new()).await.unwrap();
+    let store = builder.connect_typeorm(ConnectTypeorm::new()).connect().await.unwrap();
     assert!(store.capabilities().tombstones);
-    let missing = store.load(&plain("a"), NOW).await.unwrap_err();
+    let missing = store.fate(&plain("a"), NOW).await.unwrap_err();
     assert!(missing.code() == Some("1146") && missing.to_string().contains("CREATE TABLE"), "{missing}");
     store.create_table().await.unwrap();
     store.create_table().await.unwrap();
@@ -240,12 +206,12 @@ async fn a_table_that_we_make_is_the_one_that_typeorm_makes(url: String) {
     sql(&url, &format!("DROP DATABASE {database}")).await;
 }
 
-async fn table_and_columns_may_have_other_names(url: String) {
+pub(super) async fn table_and_columns_may_have_other_names(url: String) {
     drop_table(&url, "names").await;
     let columns = ConnectTypeorm::new().id_column("sid").unwrap().expired_at_column("expires").unwrap();
     let columns = columns.json_column("data").unwrap().destroyed_at_column("goneAt").unwrap();
     let builder = || MysqlStore::builder().url(&url).table(fresh_table("names"));
-    let store = builder().connect_typeorm(columns).await.unwrap();
+    let store = builder().connect_typeorm(columns).build().unwrap();
     store.create_table().await.unwrap();
     store.create(&new("a", "{}"), NOW).await.unwrap();
     assert_eq!(payload(&store, "a").await.as_deref(), Some("{}"));
@@ -255,13 +221,13 @@ async fn table_and_columns_may_have_other_names(url: String) {
     );
     let sid: Option<String> = raw(&url).await.exec_first(select, (LATER.as_millis(),)).await.unwrap();
     assert_eq!(sid.as_deref(), Some("a"));
-    let hashed = builder().key_format(KeyFormat::Hashed).connect_typeorm(ConnectTypeorm::new()).await;
+    let hashed = builder().key_format(KeyFormat::Hashed).connect_typeorm(ConnectTypeorm::new()).build();
     assert_eq!(hashed.unwrap_err().kind(), ErrorKind::InvalidInput);
     drop_table(&url, "names").await;
 }
 
 /// A comparison of bytes alone would read every row, and wait for the one that is locked.
-async fn an_id_is_found_through_the_primary_key(url: String) {
+pub(super) async fn an_id_is_found_through_the_primary_key(url: String) {
     for charset in ["utf8mb4", "utf8mb3", "latin1"] {
         make(&url, "found", &format!("varchar(64) CHARACTER SET {charset}"), "text").await;
         let table = fresh_table("found");
@@ -273,14 +239,67 @@ async fn an_id_is_found_through_the_primary_key(url: String) {
         other.query_drop("BEGIN").await.unwrap();
         other.query_drop(format!("SELECT 1 FROM {table} WHERE id = 'id300' FOR UPDATE")).await.unwrap();
         let act = async {
-            assert!(store.destroy(&typeorm::hard("id200"), NOW).await.unwrap());
-            assert!(store.destroy(&typeorm::hard("id400"), NOW).await.unwrap());
-            let moved = store.rotate(&rotate("id500", "new", DestroyMode::Soft), NOW).await.unwrap();
+            assert!(store.destroy(&hard("id200"), NOW).await.unwrap());
+            assert!(store.destroy(&hard("id400"), NOW).await.unwrap());
+            let moved = store.rotate(&rotate("id500", "new", DestroyMode::Keep), NOW).await.unwrap();
             assert_eq!(moved, Rotated::Rotated(Version::NONE));
         };
         let acted = tokio::time::timeout(Duration::from_secs(10), act).await;
         assert!(acted.is_ok(), "{charset}: it waits for a row with another id");
         drop(other);
         drop_table(&url, "found").await;
+    }
+}
+
+/// A Node application reads no such row, but one that reads it all the same finds an object.
+pub(super) async fn what_is_forgotten_leaves_an_empty_row_that_node_can_read(url: String) {
+    let table = fresh_table("forget");
+    load_dump(&url, &format!("`{table}`")).await;
+    let store = open(&url, "forget").await;
+    let mut raw = raw(&url).await;
+    let secret = r#"{"user":"ann"}"#;
+    for mode in [DestroyMode::Forget, DestroyMode::Keep] {
+        let [a, b, c] = ["a", "b", "c"].map(|name| format!("{name} {mode:?}"));
+        store.create(&new(&a, secret), NOW).await.unwrap();
+        store.create(&new(&b, secret), NOW).await.unwrap();
+        assert!(store.destroy(&Destroy { mode, ..hard(&a) }, NOW).await.unwrap());
+        assert_eq!(store.rotate(&rotate(&b, &c, mode), NOW).await.unwrap(), Rotated::Rotated(Version::NONE));
+        let left = if mode == DestroyMode::Forget { "{}" } else { secret };
+        for (id, data, dead) in [(&a, left, true), (&b, left, true), (&c, secret, false)] {
+            let select = format!("SELECT json, destroyedAt IS NOT NULL FROM `{table}` WHERE id = ?");
+            let row: Option<(String, bool)> = raw.exec_first(select, (id,)).await.unwrap();
+            assert_eq!(row, Some((data.to_owned(), dead)), "{id}");
+            let fate = if dead { Fate::Destroyed } else { Fate::Live };
+            assert_eq!(store.fate(&plain(id), NOW).await.unwrap(), fate, "{id}");
+        }
+    }
+    drop_table(&url, "forget").await;
+}
+
+/// A lazy store is told; one that is told wrongly refuses to work, whichever way it is wrong.
+pub(super) async fn a_store_that_takes_no_notice_of_the_mark_is_found_out(url: String) {
+    let lazy = |name: &str, names: ConnectTypeorm| {
+        let builder = MysqlStore::builder().url(&url).table(fresh_table(name));
+        builder.connect_typeorm(names).build().unwrap()
+    };
+    let (told, untold) = (ConnectTypeorm::new().without_destroyed_at(), ConnectTypeorm::new());
+    load_dump(&url, &format!("`{}`", fresh_table("noticed"))).await;
+    let without = lazy("unnoticed", told.clone());
+    without.create_table().await.unwrap();
+    assert!(!without.schema_sql().contains("destroyedAt"), "{}", without.schema_sql());
+    without.create(&new("a", "{}"), NOW).await.unwrap();
+    for store in [lazy("noticed", told), lazy("unnoticed", untold)] {
+        let refused = store.fate(&plain("a"), NOW).await.unwrap_err();
+        assert!(refused.to_string().contains("without_destroyed_at"), "{refused}");
+        let findings = store.diagnose().await.unwrap();
+        let fault =
+            |finding: &&Finding| finding.severity == Severity::Fault && finding.what.contains("destroyedAt");
+        assert_eq!(findings.iter().filter(fault).count(), 1, "{findings:?}");
+    }
+    for name in ["noticed", "unnoticed"] {
+        let store = open(&url, name).await;
+        assert_eq!(store.capabilities().tombstones, name == "noticed");
+        assert_eq!(store.fate(&plain("nobody"), NOW).await.unwrap(), Fate::Unknown);
+        drop_table(&url, name).await;
     }
 }

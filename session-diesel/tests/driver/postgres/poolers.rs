@@ -4,19 +4,21 @@ use std::process::Command;
 use std::sync::Arc;
 
 use libtest_mimic::Trial;
-use session_core::{Filter, Payload, Store, TableName, Update, Updated, Version};
+use session_core::contract::{Filter, Store};
+use session_core::{ErrorKind, TableName, Updated, Version};
 use session_diesel::PostgresStore;
+use tokio_postgres::SimpleQueryMessage;
 
-use super::{connection_pool, ready, server};
-use crate::scratch::{Scratch, command_as, find};
-use crate::{LATER, NOW, create, key, trial};
+use super::support::{connection_pool, no_server_of_its_own, raw, ready, server};
+use crate::support::scratch::{Scratch, command_as, find};
+use crate::support::{NOW, create, load, trial, update};
 
 /// The first PgBouncer that keeps prepared statements.
 const KEEPS_STATEMENTS: (u32, u32) = (1, 21);
 
-pub(super) fn trials(no_server: Option<String>) -> Vec<Trial> {
+pub(super) fn trials() -> Vec<Trial> {
     let version = version();
-    let none = no_server.or_else(|| version.clone().err());
+    let none = no_server_of_its_own().or_else(|| version.clone().err());
     let old = match version {
         Ok(found) if found < KEEPS_STATEMENTS => {
             Some(format!("PgBouncer {}.{} keeps no prepared statements", found.0, found.1))
@@ -24,17 +26,26 @@ pub(super) fn trials(no_server: Option<String>) -> Vec<Trial> {
         _ => None,
     };
     vec![
-        trial("postgres::pgbouncer_in_transaction_mode_works", none.clone(), || {
+        trial("postgres::poolers::pgbouncer_in_transaction_mode_works", none.clone(), || {
             transaction_mode("pgbouncer", "", |url, table| {
                 PostgresStore::builder().url(url).table(table).pgbouncer(true).pool_size(16).build().unwrap()
             })
         }),
-        trial("postgres::pgbouncer_that_keeps_prepared_statements_needs_no_setting", none.or(old), || {
-            transaction_mode("pgbouncer-keeps", "max_prepared_statements = 200\n", |url, table| {
-                let pool = connection_pool(url.to_owned(), 16, String::new());
-                PostgresStore::builder().pool(pool).table(table).build().unwrap()
+        trial("postgres::poolers::pgbouncer_that_drops_settings_is_found_out", none.clone(), || {
+            transaction_mode("pgbouncer-drops", "ignore_startup_parameters = options\n", |url, table| {
+                PostgresStore::builder().url(url).table(table).pgbouncer(true).build().unwrap()
             })
         }),
+        trial(
+            "postgres::poolers::pgbouncer_that_keeps_prepared_statements_needs_no_setting",
+            none.or(old),
+            || {
+                transaction_mode("pgbouncer-keeps", "max_prepared_statements = 200\n", |url, table| {
+                    let pool = connection_pool(url.to_owned(), 16, String::new());
+                    PostgresStore::builder().pool(pool).table(table).build().unwrap()
+                })
+            },
+        ),
     ]
 }
 
@@ -79,24 +90,33 @@ async fn transaction_mode(
     let table = TableName::new("bounced").unwrap();
     let stores = [Arc::new(build(&url, table.clone())), Arc::new(build(&url, table))];
     stores[0].create_table().await.unwrap();
+    // A store that was not told is refused, by the pooler itself or, where that drops what it does not know, by ours;
+    // and nothing of it stays on a connection that other applications get.
+    let untold = PostgresStore::builder().url(&url).build().unwrap();
+    let error = untold.server_time().await.unwrap_err();
+    assert_eq!((error.kind(), error.is_in_doubt()), (ErrorKind::InvalidInput, false), "{error}");
+    assert!(error.to_string().contains("`pgbouncer(true)`"), "{error}");
+    for _ in 0..6 {
+        let other = raw(&url).await;
+        let rows = other.simple_query("SHOW enable_seqscan").await.unwrap();
+        let settings: Vec<_> = rows
+            .iter()
+            .filter_map(|message| match message {
+                SimpleQueryMessage::Row(row) => row.get(0),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(settings, ["on"]);
+    }
     let tasks = (0..16_u32).map(|number| {
         let store = Arc::clone(&stores[usize::try_from(number % 2).unwrap()]);
         tokio::spawn(async move {
             let id = format!("b{number}");
             store.create(&create(&id), NOW).await.unwrap();
             for round in 1..20 {
-                let update = Update {
-                    key: key(&id),
-                    payload: Payload::from("[]"),
-                    expires_at: LATER,
-                    principal: None,
-                    expected: Some(Version::new(round)),
-                };
-                assert_eq!(
-                    store.update(&update, NOW).await.unwrap(),
-                    Updated::Saved(Version::new(round + 1))
-                );
-                assert!(store.load(&key(&id), NOW).await.unwrap().is_some());
+                let saved = store.update(&update(&id, Some(round)), NOW).await.unwrap();
+                assert_eq!(saved, Updated::Saved(Version::new(round + 1)));
+                assert!(load(&*store, &id).await.is_some());
             }
         })
     });

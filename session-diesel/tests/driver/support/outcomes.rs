@@ -3,12 +3,12 @@
 use std::future::Future;
 use std::num::NonZeroU32;
 
-use session_core::{
-    Created, Destroy, DestroyMode, Filter, Payload, Principal, Rotate, Rotated, Store, Touch, Update,
-    Updated, Version, Write, Written,
+use session_core::contract::{
+    Created, Destroy, DestroyPrincipal, Filter, Load, Loaded, Rotated, Store, Touched, Update, Write, Written,
 };
+use session_core::{DestroyMode, Fate, Updated, Version};
 
-use crate::{LATER, NOW, create, key};
+use super::{MODES, NOW, ann, create, destroy, key, load, rotate, touch, update};
 
 /// Counts what reaches the server.
 pub(crate) trait Counter {
@@ -36,28 +36,6 @@ pub(crate) struct Manners {
     pub(crate) batch_with_one_gone: (i64, i64),
 }
 
-fn update(id: &str, expected: Option<i64>) -> Update {
-    Update {
-        key: key(id),
-        payload: Payload::from("[]"),
-        expires_at: LATER,
-        principal: Some(Principal::new("ann").unwrap()),
-        expected: expected.map(Version::new),
-    }
-}
-
-pub(crate) fn rotate(from: &str, to: &str, expected: Option<i64>, mode: DestroyMode) -> Rotate {
-    Rotate {
-        from: key(from),
-        to: key(to),
-        payload: None,
-        expires_at: LATER,
-        principal: Some(Principal::new("ann").unwrap()),
-        expected: expected.map(Version::new),
-        mode,
-    }
-}
-
 /// Every outcome of every operation on one session or one principal. Ids of different rounds differ.
 pub(crate) async fn single_operations(
     counter: &impl Counter,
@@ -72,23 +50,44 @@ pub(crate) async fn single_operations(
     let new = create(&a);
     assert_eq!(counter.one("create", store.create(&new, NOW)).await, Created::Created);
     assert_eq!(counter.one("create, taken", store.create(&new, NOW)).await, Created::KeyTaken);
-    assert!(counter.one("load", store.load(&new.key, NOW)).await.is_some());
-    assert!(counter.one("load, gone", store.load(&key(&gone), NOW)).await.is_none());
+    for (what, id, known, found) in [
+        ("load", &a, None, true),
+        ("load, known", &a, Some(Version::FIRST), false),
+        ("load, known no more", &a, Some(Version::new(9)), true),
+        ("load, gone", &gone, None, false),
+    ] {
+        let loaded = counter.one(what, store.load(&Load { key: key(id), known }, NOW)).await;
+        assert_eq!(matches!(loaded, Loaded::Unchanged { .. }), what == "load, known", "{what}");
+        assert_eq!(loaded.record().is_some(), found, "{what}");
+    }
     for (what, update, outcome) in [
         ("update", update(&a, Some(1)), Updated::Saved(Version::new(2))),
         ("update, stale", update(&a, Some(1)), Updated::Stale),
         ("update, gone", update(&gone, Some(1)), Updated::Gone),
         ("update of any version", update(&a, None), Updated::Saved(told(3))),
         ("update of any version, gone", update(&gone, None), Updated::Gone),
+        (
+            "update that leaves the expiry",
+            Update { expires_at: None, ..update(&a, Some(3)) },
+            Updated::Saved(Version::new(4)),
+        ),
     ] {
         assert_eq!(counter.one(what, store.update(&update, NOW)).await, outcome, "{what}");
     }
-    let touch = |id: &str| Touch { key: key(id), expires_at: LATER };
-    assert!(counter.one("touch", store.touch(&touch(&a), NOW)).await);
-    assert!(!counter.one("touch, gone", store.touch(&touch(&gone), NOW)).await);
+    for (what, touch, outcome) in [
+        ("touch", touch(&a, None), Touched::Moved),
+        ("touch, gone", touch(&gone, None), Touched::Gone),
+        ("touch of a version", touch(&a, Some(4)), Touched::Moved),
+        ("touch of a version, stale", touch(&a, Some(9)), Touched::Stale),
+        ("touch of a version, gone", touch(&gone, Some(4)), Touched::Gone),
+    ] {
+        assert_eq!(counter.one(what, store.touch(&touch, NOW)).await, outcome, "{what}");
+    }
+    assert_eq!(counter.one("fate", store.fate(&key(&a), NOW)).await, Fate::Live);
+    assert_eq!(counter.one("fate, unknown", store.fate(&key(&gone), NOW)).await, Fate::Unknown);
 
     store.create(&create(&b), NOW).await.unwrap();
-    for mode in [DestroyMode::Soft, DestroyMode::Hard] {
+    for mode in MODES {
         let from = id(&format!("from, {mode:?} "));
         store.create(&create(&from), NOW).await.unwrap();
         let [to, then, last] = [1, 2, 3].map(|step| format!("{from}, {step}"));
@@ -105,17 +104,16 @@ pub(crate) async fn single_operations(
         ] {
             let what = format!("{what}, {mode:?}");
             assert_eq!(counter.one(&what, store.rotate(&rotate, NOW)).await, outcome, "{what}");
-            assert!(store.load(&key(&b), NOW).await.unwrap().is_some(), "{what}");
+            assert!(load(store, &b).await.is_some(), "{what}");
         }
-        let found = store.load(&key(&last), NOW).await.unwrap().unwrap();
+        let found = load(store, &last).await.unwrap();
         assert_eq!((found.payload.as_str(), found.version), ("{}", Version::new(4)), "{mode:?}");
-        let destroy = Destroy { key: key(&last), mode };
+        let destroy = destroy(&last, mode);
         assert!(counter.one(&format!("destroy, {mode:?}"), store.destroy(&destroy, NOW)).await);
         assert!(!counter.one(&format!("destroy, gone, {mode:?}"), store.destroy(&destroy, NOW)).await);
     }
 
-    let ann = Principal::new("ann").unwrap();
-    let hers = Filter { principal: Some(ann.clone()) };
+    let hers = Filter { principal: Some(ann()) };
     counter.one("list", store.list(&Filter::default(), None, NonZeroU32::MIN, NOW)).await;
     counter.one("list hers", store.list(&hers, None, NonZeroU32::MIN, NOW)).await;
     counter.one("count", store.count(&Filter::default(), NOW)).await;
@@ -123,31 +121,43 @@ pub(crate) async fn single_operations(
     counter.one("purge", store.purge_expired(NOW, NonZeroU32::MIN)).await;
     counter.one("time", store.server_time()).await;
     let but = key(&b);
-    for mode in [DestroyMode::Soft, DestroyMode::Hard] {
+    let end = |except, mode| DestroyPrincipal { principal: ann(), except, created_before: None, mode };
+    for mode in MODES {
         let name = format!("{mode:?}, all but one");
         store.create(&create(&id(&name)), NOW).await.unwrap();
-        let ended = counter.one(&name, store.destroy_principal(&ann, Some(&but), mode, NOW)).await;
+        let all_but_one = end(Some(but.clone()), mode);
+        let ended = counter.one(&name, store.destroy_principal(&all_but_one, NOW)).await;
         // The one from before the rounds, too, in the first of them.
         assert!(ended >= 1, "{name}");
-        let again = counter.one(&name, store.destroy_principal(&ann, Some(&but), mode, NOW)).await;
+        let again = counter.one(&name, store.destroy_principal(&all_but_one, NOW)).await;
         assert_eq!(again, 0, "{name}");
+        let none = DestroyPrincipal { created_before: Some(NOW), ..end(None, mode) };
+        assert_eq!(counter.one("end older ones", store.destroy_principal(&none, NOW)).await, 0, "{name}");
     }
-    let ended = counter.one("end hers", store.destroy_principal(&ann, None, DestroyMode::Hard, NOW)).await;
+    let ended = counter.one("end hers", store.destroy_principal(&end(None, DestroyMode::Keep), NOW)).await;
     assert_eq!(ended, 1);
+    let wiped = counter.one("forget her", store.forget_principal(&ann(), NOW)).await;
+    assert!(wiped >= 1, "the rows that were kept");
+    assert_eq!(counter.one("forget her again", store.forget_principal(&ann(), NOW)).await, 0);
 }
 
 /// Batches, each of one kind.
 pub(crate) async fn many_at_once(counter: &impl Counter, store: &dyn Store, manners: Manners) {
     let keys: Vec<_> = (0..9).map(|number| key(&number.to_string())).collect();
-    counter.one("load many", store.load_many(&keys, NOW)).await;
+    let loads: Vec<Load> =
+        keys.iter().map(|key| Load { key: key.clone(), known: Some(Version::FIRST) }).collect();
+    counter.one("load many, gone", store.load_many(&loads, NOW)).await;
     let creates: Vec<Write> = (0..8).map(|number| Write::Create(create(&number.to_string()))).collect();
     counter.one("create many", store.write_many(&creates, NOW)).await;
-    let touches: Vec<Write> =
-        keys.iter().map(|key| Write::Touch(Touch { key: key.clone(), expires_at: LATER })).collect();
+    let loaded = counter.one("load many", store.load_many(&loads, NOW)).await;
+    let unchanged = |outcome: &session_core::Result<Loaded>| matches!(outcome, Ok(Loaded::Unchanged { .. }));
+    assert_eq!(loaded.iter().filter(|outcome| unchanged(outcome)).count(), 8);
+    let touches: Vec<Write> = (0..9).map(|number| Write::Touch(touch(&number.to_string(), None))).collect();
     let (statements, trips) = manners.batch_with_one_gone;
     let touched =
         counter.takes("touch many, one gone", statements, trips, store.write_many(&touches, NOW)).await;
-    let live = |outcome: &session_core::Result<Written>| matches!(outcome, Ok(Written::Touched(true)));
+    let live =
+        |outcome: &session_core::Result<Written>| matches!(outcome, Ok(Written::Touched(Touched::Moved)));
     assert_eq!(touched.iter().filter(|outcome| live(outcome)).count(), 8);
     let touched = counter.one("touch many", store.write_many(&touches[..8], NOW)).await;
     assert!(touched.iter().all(live));
@@ -160,7 +170,11 @@ pub(crate) async fn many_at_once(counter: &impl Counter, store: &dyn Store, mann
             assert!(matches!(outcome, Ok(written) if written == saved), "{outcome:?}");
         }
     }
-    for (mode, ids) in [(DestroyMode::Soft, 0..4), (DestroyMode::Hard, 4..8)] {
+    let touches: Vec<Write> =
+        (0..8).map(|number| Write::Touch(touch(&number.to_string(), Some(3)))).collect();
+    let touched = counter.one("touch many of a version", store.write_many(&touches, NOW)).await;
+    assert!(touched.iter().all(live));
+    for (mode, ids) in [(DestroyMode::Forget, 0..3), (DestroyMode::Keep, 3..5), (DestroyMode::Remove, 5..8)] {
         let ends: Vec<Write> =
             ids.map(|id| Write::Destroy(Destroy { key: keys[id].clone(), mode })).collect();
         let ended = counter.one("end many", store.write_many(&ends, NOW)).await;

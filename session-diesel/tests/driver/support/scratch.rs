@@ -98,7 +98,7 @@ pub(crate) fn find(program: &str, folders: &[&str]) -> Result<PathBuf, String> {
         .ok_or(format!("{program} is not installed"))
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     // No crate and no unsafe code for one number.
     fs::read_to_string("/proc/self/status")
         .map(|status| status.lines().any(|line| line.starts_with("Uid:\t0\t")))

@@ -1,22 +1,23 @@
 //! What the store says of each of the server's errors.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use mysql_async::prelude::Queryable;
-use session_core::{
-    Created, Destroy, DestroyMode, Error, ErrorKind, Payload, Principal, Result, Rotate, Rotated, Store,
-    Touch, Update, Updated, Version,
+use session_core::contract::{
+    Create, Created, DestroyPrincipal, Load, Payload, Rotated, Store, Touched, Update, Write, Written,
 };
-use session_diesel::MysqlStore;
+use session_core::{DestroyMode, ErrorKind, Result, SessionId, SessionKey, Timestamp, Updated, Version};
+use session_diesel::{ConnectTypeorm, MysqlStore};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
-use super::{connection_pool, drop_table, is_mariadb, raw, somebody_waits, sql, store};
-use crate::{LATER, NOW, create, fresh_table, key};
-
-fn assert_error(error: &Error, kind: ErrorKind, code: &str, indeterminate: bool) {
-    assert_eq!((error.kind(), error.code()), (kind, Some(code)), "{error}");
-    assert_eq!(error.is_indeterminate(), indeterminate, "{error}");
-    assert_eq!(error.backend(), Some("mysql"), "{error}");
-}
+use super::support::{
+    READ_COMMITTED, connection_pool, drop_table, is_mariadb, raw, somebody_waits, sql, store,
+};
+use crate::support::{
+    LATER, MODES, NOW, ann, create, destroy, fresh_table, key, load, rotate, touch, update,
+};
 
 /// A fault, and what the store must say of it. In every text, {t} is the table, {0} and {1} are its keys in order.
 struct Fault {
@@ -100,7 +101,7 @@ fn faults() -> Vec<Fault> {
             // It has written more than the other, so that the other is given up.
             held: &[
                 "BEGIN",
-                "INSERT INTO {t} SELECT RANDOM_BYTES(32), '', 0, 0, 0, NULL, NULL FROM information_schema.COLLATIONS",
+                "INSERT INTO {t} SELECT RANDOM_BYTES(32), '', 0, 0, 0, NULL, NULL, 0 FROM information_schema.COLLATIONS",
                 "SELECT 1 FROM {t} WHERE `key` = {1} FOR UPDATE",
             ],
             release: "SELECT 1 FROM {t} WHERE `key` = {0} FOR UPDATE",
@@ -159,7 +160,20 @@ fn faults() -> Vec<Fault> {
             ],
             session: "SET SESSION sql_mode = 'STRICT_ALL_TABLES'",
             call: Create("漢"),
+            kind: ErrorKind::InvalidInput,
             codes: ["1366", "3988"],
+            ..Fault::default()
+        },
+        Fault {
+            what: "a trigger that takes the payload for something else, and quotes it",
+            alter: [
+                "CREATE TRIGGER {t}_casts BEFORE UPDATE ON {t} FOR EACH ROW \
+                 SET NEW.version = CAST(NEW.payload AS SIGNED)",
+                "DROP TRIGGER {t}_casts",
+            ],
+            session: "SET SESSION sql_mode = 'STRICT_ALL_TABLES'",
+            call: Update,
+            codes: ["1292"; 2],
             ..Fault::default()
         },
         Fault {
@@ -214,14 +228,16 @@ pub(super) async fn faults_are_told_apart(url: String) {
         }
         let code = if mariadb { fault.codes[0] } else { fault.codes[1] };
         assert_eq!((error.kind(), error.code()), (fault.kind, Some(code)), "{}: {error}", fault.what);
-        assert!(!error.is_indeterminate(), "{}: {error}", fault.what);
+        assert!(!error.is_in_doubt(), "{}: {error}", fault.what);
+        // That is the payload.
+        assert!(!format!("{error} {error:?}").contains("second"), "{}: {error:?}", fault.what);
         if code == "1146" {
             assert!(error.to_string().contains(&format!("CREATE TABLE IF NOT EXISTS `{table}`")), "{error}");
         }
         sql(&url, &fill(fault.alter[1])).await;
         // Nothing was changed.
         for id in ids {
-            let found = owner.load(&key(id), NOW).await.unwrap().expect(fault.what);
+            let found = load(&owner, id).await.expect(fault.what);
             assert_eq!((found.expires_at, found.version), (LATER, Version::FIRST), "{}", fault.what);
         }
     }
@@ -229,68 +245,28 @@ pub(super) async fn faults_are_told_apart(url: String) {
 }
 
 async fn made(store: &MysqlStore, call: Call, id: &str) -> Result<()> {
-    let later = session_core::Timestamp::from_millis(1_900_000_000_000);
+    let later = Timestamp::from_millis(1_900_000_000_000);
     match call {
-        Call::Load => store.load(&key(id), NOW).await.map(drop),
-        Call::Touch => store.touch(&Touch { key: key(id), expires_at: later }, NOW).await.map(drop),
+        Call::Load => store.load(&Load::new(key(id)), NOW).await.map(drop),
+        Call::Touch => {
+            let touch = session_core::contract::Touch { expires_at: later, ..touch(id, None) };
+            store.touch(&touch, NOW).await.map(drop)
+        }
         Call::Create(payload) => {
             let mut new = create("another");
             new.payload = Payload::from(payload);
             store.create(&new, NOW).await.map(drop)
         }
-        Call::Update => store.update(&update(id), NOW).await.map(drop),
-        Call::EndAll => {
-            let ann = Principal::new("ann")?;
-            store.destroy_principal(&ann, None, DestroyMode::Soft, NOW).await.map(drop)
+        Call::Update => {
+            let update = Update { payload: Payload::from("second"), ..update(id, None) };
+            store.update(&update, NOW).await.map(drop)
         }
+        Call::EndAll => store.destroy_principal(&end_all(), NOW).await.map(drop),
     }
 }
 
-fn update(id: &str) -> Update {
-    Update {
-        key: key(id),
-        payload: Payload::from("second"),
-        expires_at: LATER,
-        principal: None,
-        expected: None,
-    }
-}
-
-pub(super) async fn a_refused_connection_says_why(url: String) {
-    let nowhere = MysqlStore::connect("mysql://u:hunter2@127.0.0.1:1/d").await.unwrap_err();
-    assert!(nowhere.is_unreachable() && !nowhere.is_indeterminate(), "{nowhere}");
-    assert!(!format!("{nowhere} {nowhere:?}").contains("hunter2"));
-    let (base, _) = url.rsplit_once('/').unwrap();
-    let missing = MysqlStore::connect(format!("{base}/no_such_database")).await.unwrap_err();
-    assert!(["1049", "1044"].contains(&missing.code().unwrap()), "{missing}");
-    let (scheme, rest) = url.split_once("://").unwrap();
-    let host = rest.rsplit_once('@').unwrap().1;
-    sql(&url, "CREATE USER IF NOT EXISTS 'known'@'%' IDENTIFIED BY 'another'").await;
-    for (user, codes) in [("known", &["1045"][..]), ("nobody", &["1045", "1251", "1698"])] {
-        // For a user that is not there the server asks for some account's login method, which may be one that nobody has
-        // any more, or one without a password.
-        let refused = MysqlStore::connect(format!("{scheme}://{user}:hunter2@{host}")).await.unwrap_err();
-        assert!(codes.contains(&refused.code().unwrap()), "{user}: {refused}");
-        assert_error(&refused, ErrorKind::Backend, refused.code().unwrap(), false);
-        assert!(!format!("{refused} {refused:?}").contains("hunter2"));
-    }
-    sql(&url, "DROP USER 'known'@'%'").await;
-
-    // A user who may read and not write.
-    let owner = store(&url, "denied").await;
-    owner.create(&create("a"), NOW).await.unwrap();
-    let table = fresh_table("denied");
-    sql(&url, "CREATE USER IF NOT EXISTS 'reader'@'%' IDENTIFIED BY 'hunter2'").await;
-    sql(&url, &format!("GRANT SELECT ON `{table}` TO 'reader'@'%'")).await;
-    let (_, database) = url.rsplit_once('/').unwrap();
-    let host = host.split('/').next().unwrap();
-    let reader = format!("{scheme}://reader:hunter2@{host}/{database}");
-    let reader = MysqlStore::builder().url(reader).table(table).build().unwrap();
-    assert!(reader.load(&key("a"), NOW).await.unwrap().is_some());
-    let touch = Touch { key: key("a"), expires_at: LATER };
-    assert_error(&reader.touch(&touch, NOW).await.unwrap_err(), ErrorKind::Backend, "1142", false);
-    sql(&url, "DROP USER 'reader'@'%'").await;
-    drop_table(&url, "denied").await;
+fn end_all() -> DestroyPrincipal {
+    DestroyPrincipal { principal: ann(), except: None, created_before: None, mode: DestroyMode::Keep }
 }
 
 /// What a call answers hangs on no message.
@@ -304,26 +280,18 @@ pub(super) async fn no_language_of_the_server_changes_an_outcome(url: String) {
             assert_eq!(store.create(&create(id), NOW).await.unwrap(), Created::Created);
             assert_eq!(store.create(&create(id), NOW).await.unwrap(), Created::KeyTaken);
         }
-        for mode in [DestroyMode::Soft, DestroyMode::Hard] {
+        for mode in MODES {
             for (to, expected, outcome) in [
                 (&b, None, Rotated::KeyTaken),
                 (&b, Some(1), Rotated::KeyTaken),
                 (&c, Some(2), Rotated::Stale),
             ] {
-                let rotate = Rotate {
-                    from: key(&a),
-                    to: key(to),
-                    payload: None,
-                    expires_at: LATER,
-                    principal: None,
-                    expected: expected.map(Version::new),
-                    mode,
-                };
+                let rotate = rotate(&a, to, expected, mode);
                 assert_eq!(store.rotate(&rotate, NOW).await.unwrap(), outcome, "{language}");
             }
         }
-        let stale = Update { expected: Some(Version::new(2)), ..update(&a) };
-        assert_eq!(store.update(&stale, NOW).await.unwrap(), Updated::Stale, "{language}");
+        assert_eq!(store.update(&update(&a, Some(2)), NOW).await.unwrap(), Updated::Stale, "{language}");
+        assert_eq!(store.touch(&touch(&a, Some(2)), NOW).await.unwrap(), Touched::Stale, "{language}");
 
         // A session that moves while all of its user's are ended.
         let mut mover = raw(&url).await;
@@ -331,19 +299,14 @@ pub(super) async fn no_language_of_the_server_changes_an_outcome(url: String) {
         mover.query_drop("BEGIN").await.unwrap();
         let take = format!("UPDATE `{table}` SET `key` = ? WHERE `key` = ?");
         mover.exec_drop(take, (key(&c).as_bytes(), key(&a).as_bytes())).await.unwrap();
-        let store = Arc::new(store);
         let ended = tokio::spawn({
-            let store = Arc::clone(&store);
-            async move {
-                let ann = Principal::new("ann").unwrap();
-                store.destroy_principal(&ann, None, DestroyMode::Soft, NOW).await
-            }
+            let store = store.clone();
+            async move { store.destroy_principal(&end_all(), NOW).await }
         });
         somebody_waits(&url, &table).await;
         mover.query_drop("COMMIT").await.unwrap();
         assert_eq!(ended.await.unwrap().unwrap(), 2, "{language}");
-        let destroy = Destroy { key: key(&c), mode: DestroyMode::Soft };
-        assert!(!store.destroy(&destroy, NOW).await.unwrap());
+        assert!(!store.destroy(&destroy(&c, DestroyMode::Keep), NOW).await.unwrap());
     }
     drop_table(&url, "words").await;
 }
@@ -355,9 +318,126 @@ pub(super) async fn a_payload_over_the_packet_is_too_large(url: String) {
     large.payload = Payload::from("x".repeat(largest + 1));
     let error = store.create(&large, NOW).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
-    assert!(!error.is_indeterminate());
+    assert!(!error.is_in_doubt());
     assert!(error.to_string().contains("max_allowed_packet"), "{error}");
-    assert!(store.load(&large.key, NOW).await.unwrap().is_none());
+    assert!(load(&store, "a").await.is_none());
     store.create(&create("a"), NOW).await.unwrap();
     drop_table(&url, "packet").await;
+}
+
+/// A purge of 200 sessions is two statements where the first does not look for them by itself.
+pub(super) async fn a_purge_that_fails_halfway_is_in_doubt(url: String) {
+    const DEADLOCK: &str = "SQLSTATE '40001' SET MYSQL_ERRNO = 1213, MESSAGE_TEXT = 'Deadlock found'";
+    const OTHER: &str = "SQLSTATE '45000' SET MESSAGE_TEXT = 'not this one'";
+    let mut ids: Vec<String> = (0..200).map(|number| format!("id{number:03}")).collect();
+    for typeorm in [false, true] {
+        let name = if typeorm { "parts_typeorm" } else { "parts" };
+        let table = fresh_table(name);
+        // Of our own connections, as the others' errors have no numbers.
+        let builder = MysqlStore::builder().url(&url).pool_size(1).table(table.clone()).limit_subquery(false);
+        let store = match typeorm {
+            true => builder.connect_typeorm(ConnectTypeorm::new()).build().unwrap(),
+            false => builder.build().unwrap(),
+        };
+        store.create_table().await.unwrap();
+        let key_of = |id: &String| -> SessionKey {
+            SessionId::new(id.as_str()).and_then(|id| id.key(store.key_format())).unwrap()
+        };
+        ids.sort_by_key(key_of);
+        let (payload, principal) = if typeorm { ("json", None) } else { ("payload", create("a").principal) };
+        for (bad, tries, signal, outcome) in [
+            // The part is tried again, and what was purged before it is counted.
+            (199, 3, DEADLOCK, Ok(200)),
+            (199, 99, DEADLOCK, Err((ErrorKind::Conflict, true))),
+            (199, 99, OTHER, Err((ErrorKind::Backend, true))),
+            (0, 99, DEADLOCK, Err((ErrorKind::Conflict, false))),
+            (0, 99, OTHER, Err((ErrorKind::Backend, false))),
+        ] {
+            for (number, id) in ids.iter().enumerate() {
+                let new = Create {
+                    key: key_of(id),
+                    payload: Payload::from(if number == bad { "bad" } else { "{}" }),
+                    expires_at: NOW,
+                    principal: principal.clone(),
+                    version: Version::FIRST,
+                };
+                store.create(&new, NOW).await.unwrap();
+            }
+            let trigger = format!(
+                "CREATE TRIGGER `{table}_bad` BEFORE DELETE ON `{table}` FOR EACH ROW \
+                 IF OLD.{payload} = 'bad' THEN SET @tries = COALESCE(@tries, 0) + 1; \
+                 IF @tries < {tries} THEN SIGNAL {signal}; END IF; END IF"
+            );
+            sql(&url, &trigger).await;
+            let purged = store.purge_expired(NOW, NonZeroU32::new(1000).unwrap()).await;
+            let purged = purged.map_err(|error| (error.kind(), error.is_in_doubt()));
+            assert_eq!(purged, outcome, "{name}, {bad}, {tries}, {signal}");
+            sql(&url, &format!("DROP TRIGGER `{table}_bad`")).await;
+            store.clear().await.unwrap();
+        }
+        drop_table(&url, name).await;
+    }
+}
+
+/// The URL of a relay that cuts a connection as soon as its client sends this text.
+async fn cutting(url: &str, text: &'static str) -> String {
+    let (before, rest) = url.rsplit_once('@').unwrap();
+    let (host, database) = rest.split_once('/').unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let relay = format!("{before}@{}/{database}", listener.local_addr().unwrap());
+    let host = host.to_owned();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(&host).await.unwrap();
+            let (mut from_client, mut to_client) = client.into_split();
+            let (mut from_server, mut to_server) = server.into_split();
+            let back = tokio::spawn(async move {
+                let _ = tokio::io::copy(&mut from_server, &mut to_client).await;
+            });
+            tokio::spawn(async move {
+                let mut bytes = vec![0; 1 << 16];
+                while let Ok(read @ 1..) = from_client.read(&mut bytes).await {
+                    if bytes[..read].windows(text.len()).any(|window| window == text.as_bytes())
+                        || to_server.write_all(&bytes[..read]).await.is_err()
+                    {
+                        break;
+                    }
+                }
+                back.abort();
+            });
+        }
+    });
+    relay
+}
+
+/// As one session is gone, the batch is a transaction on MySQL. On MariaDB it is one statement, which is its own commit.
+pub(super) async fn a_batch_is_in_doubt_from_its_commit_on(url: String) {
+    let mariadb = is_mariadb(&url).await;
+    let owner = store(&url, "cut").await;
+    for id in ["a", "b", "c"] {
+        owner.create(&create(id), NOW).await.unwrap();
+    }
+    let ids = ["a", "b", "c", "gone"];
+    let touches = ids.map(|id| Write::Touch(touch(id, None)));
+    // The byte before is that of a query: connections are set up to READ COMMITTED.
+    for (text, doubt) in
+        [("\u{3}COMMIT", !mariadb), ("FOR UPDATE ON DUPLICATE KEY UPDATE expires_at", mariadb)]
+    {
+        let relay = cutting(&url, text).await;
+        let pool = connection_pool(&relay, 4, READ_COMMITTED);
+        let cut = MysqlStore::builder().pool(pool).table(fresh_table("cut")).build().unwrap();
+        for (id, outcome) in ids.into_iter().zip(cut.write_many(&touches, NOW).await.unwrap()) {
+            match outcome {
+                // Nothing was done before the cut: each is done on its own.
+                Ok(done) => assert!(
+                    !doubt
+                        && done
+                            == Written::Touched(if id == "gone" { Touched::Gone } else { Touched::Moved }),
+                    "{text}: {done:?}"
+                ),
+                Err(error) => assert!(doubt && error.is_in_doubt(), "{text}: {error:?}"),
+            }
+        }
+    }
+    drop_table(&url, "cut").await;
 }
