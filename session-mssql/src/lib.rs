@@ -1,9 +1,8 @@
-//! Sessions in SQL Server, through [tiberius].
+//! Web sessions in SQL Server, through [tiberius].
 //!
-//! [`MssqlStore`] keeps them in a table of its own form ([`create_table`](MssqlStore::create_table)).
-//! [`ConnectMssqlV2Store`] and [`MssqlTypeormStore`] share the tables of the Node packages `connect-mssql-v2` and
-//! `connect-typeorm` with a Node application.
+//! It needs SQL Server 2016 or later with compatibility level 130, Azure SQL, or Babelfish for PostgreSQL.
 //!
+//! # Connect
 //! ```no_run
 //! # async fn example() -> session_core::Result<()> {
 //! use session_mssql::MssqlStore;
@@ -13,40 +12,63 @@
 //! # Ok(()) }
 //! ```
 //!
-//! All need SQL Server 2016 or later with compatibility level 130, or Azure SQL. They run on Babelfish for
-//! PostgreSQL too. TLS is rustls.
+//! [`MssqlStore::builder`] has all options. Connections use TLS by rustls unless an option or the string says otherwise.
 //!
+//! # Log in
+//! SQL logins and Azure access tokens work everywhere. Give a SQL login in the connection string or by
+//! [`credentials`](MssqlBuilder::credentials), and a token by
+//! [`access_token_from`](MssqlBuilder::access_token_from), which is asked for each new connection.
+//!
+//! Windows logins need a feature: `winauth` on Windows, `integrated-auth-gssapi` (Kerberos) on Unix. For NTLM on Unix the
+//! application switches on tiberius' own feature `sspi-rs`.
+//!
+//! # Use a pool that you have
+//! [`MssqlBuilder::pool`] takes a [`Pool`], which the application makes with limits and hooks of its own.
+//!
+//! # Make the table
+//! [`MssqlStore::create_table`] makes it, and [`MssqlStore::schema_sql`] returns its text for a migration.
+//!
+//! # Share a table with Node
+//! [`ConnectTypeorm`] and [`ConnectMssqlV2`] are options of the builder: the tables that those packages make.
+//!
+//! # Drop a call
 //! A connection whose operation did not finish (an error, a time-out, a dropped future) is closed and never used
 //! again.
 //!
-//! # Logins
-//! SQL logins and Azure access tokens work everywhere: an ADO string with `User` and `Password`, or a
-//! [`tiberius::Config`] with [`AuthMethod::aad_token`](tiberius::AuthMethod::aad_token). Windows logins need a feature: `winauth` on Windows,
-//! `integrated-auth-gssapi` (Kerberos) or `sspi-rs` (NTLM) on Unix.
-//!
-//! # Logging
-//! tiberius traces what it receives, rows and all, so its events are suppressed while a statement runs. In a program
-//! that has no subscriber of `tracing` at all they go to the `log` crate all the same, at the level TRACE under the
-//! target `tiberius`: leave that level off.
+//! # Keep rows out of the log
+//! tiberius traces what it receives, rows included, so its events are suppressed while a statement runs. A program
+//! without any subscriber of `tracing` still gets them through the `log` crate: at TRACE, target `tiberius`. Leave that
+//! level off.
 
-mod batch;
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod builder;
+mod connect;
 mod connect_mssql_v2;
 mod connect_typeorm;
-mod convert;
 mod datetime;
 mod diagnose;
 mod error;
+mod keywords;
+mod lease;
+mod login;
+mod native;
 mod pool;
-mod statements;
+mod run;
+mod shared;
 mod store;
+mod value;
 
-pub use builder::MssqlStoreBuilder;
-pub use connect_mssql_v2::{ConnectMssqlV2Store, ConnectMssqlV2StoreBuilder};
-pub use connect_typeorm::MssqlTypeormStore;
-pub use pool::{Connection, Manager, Pool};
-pub use session_core::ConnectTypeorm;
+pub use builder::MssqlBuilder;
+pub use connect::Connection;
+pub use connect_mssql_v2::ConnectMssqlV2;
+pub use pool::{Manager, Pool};
+pub use session_sql::{ConnectTypeorm, Credentials, Tls};
 pub use store::MssqlStore;
 pub use {deadpool, tiberius};
 
-const BACKEND: &str = "mssql";
+/// Tries the example of the crate's README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+#[derive(Debug)]
+struct Readme;

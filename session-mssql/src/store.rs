@@ -1,67 +1,99 @@
-//! The store: the contract's operations as statements of the native layout.
+//! The store: a layout and the connections that its statements run on.
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use session_core::{
-    Capabilities, Create, Created, Destroy, DestroyMode, Error, ErrorKind, Filter, Finding, Gathering,
-    KeyFormat, Listed, Payload, Principal, Record, Result, Rotate, Rotated, SessionKey, Store, TableName,
-    Timestamp, Touch, Update, Updated, Version, Write, Written,
+use session_core::contract::{
+    Create, Created, Destroy, DestroyPrincipal, Filter, Listed, Load, Loaded, Rotate, Rotated, Store, Touch,
+    Touched, Update, Write, Written,
 };
-use tiberius::{Row, ToSql};
+use session_core::{
+    Capabilities, Fate, Finding, Gathering, KeyFormat, Principal, Result, SessionKey, TableName, Timestamp,
+    Updated,
+};
+use session_sql::Statement;
+use session_sql::connect_typeorm::no_principals;
 
-use crate::BACKEND;
-use crate::builder::MssqlStoreBuilder;
-use crate::convert::{self, Cells, KeyParam, check_key, name};
-use crate::diagnose;
-use crate::error;
-use crate::pool::{Database, Pool};
-use crate::statements::{ByMode, Listing, PURGE_BATCH, SERVER_TIME, Statements, rotated};
+use crate::connect_mssql_v2::MssqlV2;
+use crate::connect_typeorm::Typeorm;
+use crate::diagnose::{Patient, diagnose};
+use crate::native::Native;
+use crate::run::Connections;
+use crate::shared::server_time;
 
-/// How often an update or a rotation is run again when the session was changed between two statements of its batch.
-const AGAIN: usize = 8;
+pub(crate) const BACKEND: &str = "mssql";
 
-/// A table of sessions in SQL Server.
+/// Sessions in a table of a SQL Server database: one of the native layout, or one that a Node application shares through
+/// [connect-typeorm](crate::MssqlBuilder::connect_typeorm) or [connect-mssql-v2](crate::MssqlBuilder::connect_mssql_v2).
+/// A clone is the same store.
 ///
-/// Cheap to clone; clones share their connections. It gives every guarantee of [`Store`], on SQL Server's default
-/// isolation and with READ_COMMITTED_SNAPSHOT. Each operation is one batch and one round trip, but for a purge, which
-/// works in batches.
+/// It gives every guarantee of [`Store`] that the layout can hold, on SQL Server's default isolation and with
+/// READ_COMMITTED_SNAPSHOT. Each operation is one statement and one round trip, except a purge, which works in batches.
 #[derive(Clone)]
-pub struct MssqlStore {
-    inner: std::sync::Arc<Inner>,
+pub struct MssqlStore(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) layout: Layout,
+    pub(crate) connections: Connections,
 }
 
-struct Inner {
-    database: Database,
-    table: TableName,
-    format: KeyFormat,
-    statements: Statements,
+/// The table's shape.
+#[expect(clippy::large_enum_variant, reason = "a store has one, behind its Arc")]
+pub(crate) enum Layout {
+    Native(Native),
+    Typeorm(Typeorm),
+    MssqlV2(MssqlV2),
+}
+
+impl Layout {
+    fn table(&self) -> &TableName {
+        match self {
+            Layout::Native(native) => native.table(),
+            Layout::Typeorm(typeorm) => typeorm.table(),
+            Layout::MssqlV2(table) => table.table(),
+        }
+    }
+
+    fn schema_sql(&self) -> &str {
+        match self {
+            Layout::Native(native) => native.schema_sql(),
+            Layout::Typeorm(typeorm) => typeorm.schema_sql(),
+            Layout::MssqlV2(table) => table.schema_sql(),
+        }
+    }
+
+    fn create_table(&self) -> &Statement {
+        match self {
+            Layout::Native(native) => native.create_table(),
+            Layout::Typeorm(typeorm) => typeorm.create_table(),
+            Layout::MssqlV2(table) => table.create_table(),
+        }
+    }
+
+    fn patient(&self) -> Patient<'_> {
+        let (expectation, length_column) = match self {
+            Layout::Native(native) => (native.expectation(), native.length_column()),
+            Layout::Typeorm(typeorm) => (typeorm.expectation(), typeorm.length_column()),
+            Layout::MssqlV2(table) => (table.expectation(), table.length_column()),
+        };
+        Patient { expectation, schema: self.schema_sql(), length_column }
+    }
 }
 
 impl MssqlStore {
-    /// Opens the database that an ADO.NET connection string names, with all options at their defaults, and tries one
-    /// connection: `Server=tcp:db.example,1433;User=app;Password=…;Database=web`.
-    ///
-    /// # Errors
-    /// [`InvalidInput`](session_core::ErrorKind::InvalidInput) if the string cannot be read;
-    /// [`Unavailable`](session_core::ErrorKind::Unavailable) if the server cannot be reached;
-    /// [`Backend`](session_core::ErrorKind::Backend) if it refuses the login or the TLS handshake fails.
-    pub async fn connect(ado_string: &str) -> Result<MssqlStore> {
-        MssqlStore::builder().ado_string(ado_string).connect().await
+    /// The table.
+    pub fn table(&self) -> &TableName {
+        self.0.layout.table()
     }
 
-    /// All options.
-    pub fn builder() -> MssqlStoreBuilder {
-        MssqlStoreBuilder::default()
+    /// The statements that make the table and its indexes, for a migration.
+    pub fn schema_sql(&self) -> &str {
+        self.0.layout.schema_sql()
     }
 
-    pub(crate) fn new(database: Database, table: TableName, format: KeyFormat) -> MssqlStore {
-        let statements = Statements::new(&table, format);
-        MssqlStore { inner: std::sync::Arc::new(Inner { database, table, format, statements }) }
-    }
-
-    /// Makes the table and its indexes, if there is no table of this name. It is safe when called at once by many.
+    /// Makes the table and its indexes, if there is no table of this name. Any number of processes may call it at once.
     ///
     /// It needs the rights to make a table in the schema, which must be there. Nothing else here needs them: a
     /// program that may only read and write can leave this call out, if somebody else has run
@@ -73,43 +105,13 @@ impl MssqlStore {
     /// # Cancel safety
     /// One transaction: dropping the future leaves the table with its indexes, or none.
     pub async fn create_table(&self) -> Result<()> {
-        self.inner.database.run(&self.inner.statements.create_table, &[]).await.map(drop)
+        let (layout, run) = self.parts();
+        let made = run.run_unhurried(layout.create_table().bind(&[])).await;
+        made.map(drop).map_err(|error| error.with_backend(BACKEND))
     }
 
-    /// The statements that make the table and its indexes, for a migration.
-    pub fn schema_sql(&self) -> &str {
-        &self.inner.statements.schema
-    }
-
-    /// The table.
-    pub fn table(&self) -> &TableName {
-        &self.inner.table
-    }
-
-    /// The connections.
-    pub fn pool(&self) -> &Pool {
-        self.inner.database.pool()
-    }
-
-    pub(crate) fn database(&self) -> &Database {
-        &self.inner.database
-    }
-
-    pub(crate) fn statements(&self) -> &Statements {
-        &self.inner.statements
-    }
-
-    fn check(&self, key: &SessionKey) -> Result<()> {
-        check_key(self.inner.format, key)
-    }
-
-    /// Runs a statement that gives at most one row.
-    async fn one_row(&self, statement: &str, params: &[&dyn ToSql]) -> Result<Option<Row>> {
-        Ok(first_row(self.inner.database.run(statement, params).await?))
-    }
-
-    async fn counted(&self, statement: &str, params: &[&dyn ToSql]) -> Result<u64> {
-        convert::count(self.inner.database.run(statement, params).await?)
+    fn parts(&self) -> (&Layout, &Connections) {
+        (&self.0.layout, &self.0.connections)
     }
 }
 
@@ -120,137 +122,99 @@ impl Store for MssqlStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::ALL
+        match &self.0.layout {
+            Layout::Native(native) => native.capabilities(),
+            Layout::Typeorm(typeorm) => typeorm.capabilities(),
+            Layout::MssqlV2(table) => table.capabilities(),
+        }
     }
 
     fn key_format(&self) -> KeyFormat {
-        self.inner.format
+        match &self.0.layout {
+            Layout::Native(native) => native.key_format(),
+            Layout::Typeorm(typeorm) => typeorm.key_format(),
+            Layout::MssqlV2(table) => table.key_format(),
+        }
     }
 
     async fn create(&self, create: &Create, now: Timestamp) -> Result<Created> {
-        self.check(&create.key)?;
-        let params: [&dyn ToSql; 5] = [
-            &KeyParam(&create.key),
-            &create.payload.as_str(),
-            &create.expires_at.as_millis(),
-            &now.as_millis(),
-            &name(create.principal.as_ref()),
-        ];
-        let row = self.one_row(&self.inner.statements.create, &params).await?;
-        match row.map(|row| Cells::of(row).number("created")).transpose()? {
-            Some(1) => Ok(Created::Created),
-            Some(0) => Ok(Created::KeyTaken),
-            _ => Err(error::unexpected("the server did not say what became of a create")),
+        match self.parts() {
+            (Layout::Native(native), run) => native.create(run, create, now).await,
+            (Layout::Typeorm(typeorm), run) => typeorm.create(run, create).await,
+            (Layout::MssqlV2(table), run) => table.create(run, create).await,
         }
     }
 
-    async fn load(&self, key: &SessionKey, now: Timestamp) -> Result<Option<Record>> {
-        self.check(key)?;
-        let sets = self
-            .inner
-            .database
-            .read(&self.inner.statements.load, &[&KeyParam(key), &now.as_millis()])
-            .await?;
-        first_row(sets).map(|row| Cells::of(row).record()).transpose()
+    async fn load(&self, load: &Load, now: Timestamp) -> Result<Loaded> {
+        match self.parts() {
+            (Layout::Native(native), run) => native.load(run, load, now).await,
+            (Layout::Typeorm(typeorm), run) => typeorm.load(run, load, now).await,
+            (Layout::MssqlV2(table), run) => table.load(run, load, now).await,
+        }
     }
 
     async fn update(&self, update: &Update, now: Timestamp) -> Result<Updated> {
-        self.check(&update.key)?;
-        let (key, now, expires_at) = (KeyParam(&update.key), now.as_millis(), update.expires_at.as_millis());
-        let payload = update.payload.as_str();
-        let principal = name(update.principal.as_ref());
-        let mut params: Vec<&dyn ToSql> = vec![&key, &now, &payload, &expires_at, &principal];
-        let Some(expected) = update.expected else {
-            let row = self.one_row(&self.inner.statements.update, &params).await?;
-            let version = row.map(|row| Cells::of(row).version()).transpose()?;
-            return Ok(version.map_or(Updated::Gone, Updated::Saved));
-        };
-        let expected = expected.get();
-        params.push(&expected);
-        for _ in 0..AGAIN {
-            let mut sets =
-                self.inner.database.run(&self.inner.statements.update_expected, &params).await?.into_iter();
-            if let Some(row) = sets.next().and_then(first) {
-                return Cells::of(row).version().map(Updated::Saved);
-            }
-            match sets.next().and_then(first).map(|row| Cells::of(row).version()).transpose()? {
-                None => return Ok(Updated::Gone),
-                // It came to have the expected version only after the first statement had looked.
-                Some(version) if version.get() == expected => {}
-                Some(_) => return Ok(Updated::Stale),
-            }
+        match self.parts() {
+            (Layout::Native(native), run) => native.update(run, update, now).await,
+            (Layout::Typeorm(typeorm), run) => typeorm.update(run, update, now).await,
+            (Layout::MssqlV2(table), run) => table.update(run, update, now).await,
         }
-        Err(changes_too_fast())
     }
 
-    async fn touch(&self, touch: &Touch, now: Timestamp) -> Result<bool> {
-        self.check(&touch.key)?;
-        let params: [&dyn ToSql; 3] =
-            [&KeyParam(&touch.key), &now.as_millis(), &touch.expires_at.as_millis()];
-        Ok(self.one_row(&self.inner.statements.touch, &params).await?.is_some())
+    async fn touch(&self, touch: &Touch, now: Timestamp) -> Result<Touched> {
+        match self.parts() {
+            (Layout::Native(native), run) => native.touch(run, touch, now).await,
+            (Layout::Typeorm(typeorm), run) => typeorm.touch(run, touch, now).await,
+            (Layout::MssqlV2(table), run) => table.touch(run, touch, now).await,
+        }
     }
 
     async fn destroy(&self, destroy: &Destroy, now: Timestamp) -> Result<bool> {
-        self.check(&destroy.key)?;
-        let statement = self.inner.statements.destroy.of(destroy.mode);
-        Ok(self.one_row(statement, &[&KeyParam(&destroy.key), &now.as_millis()]).await?.is_some())
+        match self.parts() {
+            (Layout::Native(native), run) => native.destroy(run, destroy, now).await,
+            (Layout::Typeorm(typeorm), run) => typeorm.destroy(run, destroy, now).await,
+            (Layout::MssqlV2(table), run) => table.destroy(run, destroy, now).await,
+        }
     }
 
     async fn rotate(&self, rotate: &Rotate, now: Timestamp) -> Result<Rotated> {
-        self.check(&rotate.from)?;
-        self.check(&rotate.to)?;
-        if rotate.from == rotate.to {
-            return Err(Error::invalid_input(
-                "a session cannot be rotated to the key that it has; draw a new id",
-            )
-            .with_backend(BACKEND));
+        match self.parts() {
+            (Layout::Native(native), run) => native.rotate(run, rotate, now).await,
+            (Layout::Typeorm(typeorm), run) => typeorm.rotate(run, rotate, now).await,
+            (Layout::MssqlV2(table), run) => table.rotate(run, rotate, now).await,
         }
-        let params: [&dyn ToSql; 8] = [
-            &KeyParam(&rotate.from),
-            &now.as_millis(),
-            &KeyParam(&rotate.to),
-            &rotate.payload.as_ref().map_or("", Payload::as_str),
-            &rotate.expires_at.as_millis(),
-            &name(rotate.principal.as_ref()),
-            &rotate.expected.map(Version::get),
-            &i32::from(rotate.payload.is_some()),
-        ];
-        for _ in 0..AGAIN {
-            let Some(row) = self.one_row(self.inner.statements.rotate.of(rotate.mode), &params).await? else {
-                return Ok(Rotated::Gone);
-            };
-            let mut cells = Cells::of(row);
-            match cells.number("outcome")? {
-                rotated::DONE => return cells.version().map(Rotated::Rotated),
-                rotated::STALE => return Ok(Rotated::Stale),
-                rotated::KEY_TAKEN => return Ok(Rotated::KeyTaken),
-                rotated::CHANGED => {}
-                _ => return Err(error::unexpected("the server did not say what became of a rotation")),
-            }
-        }
-        Err(changes_too_fast())
     }
 
-    async fn destroy_principal(
-        &self,
-        principal: &Principal,
-        except: Option<&SessionKey>,
-        mode: DestroyMode,
-        now: Timestamp,
-    ) -> Result<u64> {
-        let statements = &self.inner.statements;
-        let (principal, now) = (principal.as_str(), now.as_millis());
-        match except {
-            None => self.counted(statements.destroy_principal.of(mode), &[&principal, &now]).await,
-            Some(except) => {
-                self.check(except)?;
-                self.counted(statements.destroy_others.of(mode), &[&principal, &now, &KeyParam(except)]).await
-            }
+    async fn fate(&self, key: &SessionKey, now: Timestamp) -> Result<Fate> {
+        match self.parts() {
+            (Layout::Native(native), run) => native.fate(run, key, now).await,
+            (Layout::Typeorm(typeorm), run) => typeorm.fate(run, key, now).await,
+            (Layout::MssqlV2(table), run) => table.fate(run, key, now).await,
+        }
+    }
+
+    async fn destroy_principal(&self, destroy: &DestroyPrincipal, now: Timestamp) -> Result<u64> {
+        match self.parts() {
+            (Layout::Native(native), run) => native.destroy_principal(run, destroy, now).await,
+            (Layout::Typeorm(_), _) => Err(no_principals()),
+            (Layout::MssqlV2(_), _) => Err(no_principals()),
+        }
+    }
+
+    async fn forget_principal(&self, principal: &Principal, now: Timestamp) -> Result<u64> {
+        match self.parts() {
+            (Layout::Native(native), run) => native.forget_principal(run, principal, now).await,
+            (Layout::Typeorm(_), _) => Err(no_principals()),
+            (Layout::MssqlV2(_), _) => Err(no_principals()),
         }
     }
 
     async fn purge_expired(&self, now: Timestamp, limit: NonZeroU32) -> Result<u64> {
-        purge(&self.inner.database, &self.inner.statements.purge, &now.as_millis(), limit).await
+        match self.parts() {
+            (Layout::Native(native), run) => native.purge_expired(run, now, limit).await,
+            (Layout::Typeorm(typeorm), run) => typeorm.purge_expired(run, now, limit).await,
+            (Layout::MssqlV2(table), run) => table.purge_expired(run, now, limit).await,
+        }
     }
 
     async fn list(
@@ -260,156 +224,88 @@ impl Store for MssqlStore {
         limit: NonZeroU32,
         now: Timestamp,
     ) -> Result<Vec<Listed>> {
-        let statements = &self.inner.statements;
-        let (now, limit, after) = (now.as_millis(), i64::from(limit.get()), after.map(KeyParam));
-        let principal = filter.principal.as_ref().map(Principal::as_str);
-        let mut params: Vec<&dyn ToSql> = vec![&now, &limit];
-        if let Some(after) = &after {
-            self.check(after.0)?;
-            params.push(after);
+        match self.parts() {
+            (Layout::Native(native), run) => native.list(run, filter, after, limit, now).await,
+            (Layout::Typeorm(typeorm), run) => typeorm.list(run, after, limit, now).await,
+            (Layout::MssqlV2(table), run) => table.list(run, after, limit, now).await,
         }
-        if principal.is_some() {
-            params.push(&principal);
-        }
-        let statement = |listing| Listing::of(listing, after.is_some(), principal.is_some());
-        let sets = self
-            .inner
-            .database
-            .read_listing(statement(&statements.list), statement(&statements.list_bytes), &params)
-            .await?;
-        let rows = sets.into_iter().flatten();
-        rows.map(|row| Cells::of(row).listed(self.inner.format, Cells::record)).collect()
     }
 
     async fn count(&self, filter: &Filter, now: Timestamp) -> Result<u64> {
-        let (statements, now) = (&self.inner.statements.count, now.as_millis());
-        let database = &self.inner.database;
-        convert::count(match filter.principal.as_ref().map(Principal::as_str) {
-            None => database.read(&statements.all, &[&now]).await?,
-            Some(principal) => database.read(&statements.principal, &[&now, &principal]).await?,
-        })
+        match self.parts() {
+            (Layout::Native(native), run) => native.count(run, filter, now).await,
+            (Layout::Typeorm(typeorm), run) => typeorm.count(run, now).await,
+            (Layout::MssqlV2(table), run) => table.count(run, now).await,
+        }
     }
 
     async fn clear(&self) -> Result<u64> {
-        self.counted(&self.inner.statements.clear, &[]).await
+        match self.parts() {
+            (Layout::Native(native), run) => native.clear(run).await,
+            (Layout::Typeorm(typeorm), run) => typeorm.clear(run).await,
+            (Layout::MssqlV2(table), run) => table.clear(run).await,
+        }
     }
 
     async fn server_time(&self) -> Result<Timestamp> {
-        server_time(&self.inner.database).await
+        server_time(&self.0.connections).await
     }
 
     async fn diagnose(&self) -> Result<Vec<Finding>> {
-        diagnose::native(&self.inner.database, &self.inner.table, self.inner.format).await
+        let (layout, run) = self.parts();
+        let patient = layout.patient();
+        match layout {
+            Layout::Typeorm(typeorm) => diagnose(run, &patient, |columns| typeorm.judge(columns)).await,
+            _ => diagnose(run, &patient, |_| Vec::new()).await,
+        }
     }
 
-    async fn load_many(&self, keys: &[SessionKey], now: Timestamp) -> Result<Vec<Result<Option<Record>>>> {
-        self.load_batch(keys, now).await
+    async fn load_many(&self, loads: &[Load], now: Timestamp) -> Result<Vec<Result<Loaded>>> {
+        if let (Layout::Native(native), run) = self.parts() {
+            return native.load_many(run, loads, now).await;
+        }
+        let mut outcomes = Vec::with_capacity(loads.len());
+        for load in loads {
+            outcomes.push(self.load(load, now).await);
+        }
+        Ok(outcomes)
     }
 
     async fn write_many(&self, writes: &[Write], now: Timestamp) -> Result<Vec<Result<Written>>> {
-        self.write_batch(writes, now).await
+        let together = match self.parts() {
+            (Layout::Native(native), run) => native.write_many(run, writes, now).await,
+            _ => writes.iter().map(|_| None).collect(),
+        };
+        let mut outcomes = Vec::with_capacity(writes.len());
+        for (write, outcome) in writes.iter().zip(together) {
+            outcomes.push(match outcome {
+                Some(outcome) => outcome,
+                None => write.apply(self, now).await,
+            });
+        }
+        Ok(outcomes)
     }
 
     fn gathering(&self) -> Gathering {
-        GATHERING
+        match &self.0.layout {
+            Layout::Native(native) => native.gathering(),
+            Layout::Typeorm(typeorm) => typeorm.gathering(),
+            Layout::MssqlV2(table) => table.gathering(),
+        }
     }
 }
 
 impl fmt::Debug for MssqlStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let layout = match &self.0.layout {
+            Layout::Native(_) => "native",
+            Layout::Typeorm(_) => "connect-typeorm",
+            Layout::MssqlV2(_) => "connect-mssql-v2",
+        };
         f.debug_struct("MssqlStore")
-            .field("table", &self.inner.table)
-            .field("format", &self.inner.format)
-            .field("pool", self.pool().manager())
+            .field("table", self.table())
+            .field("layout", &layout)
+            .field("connections", &self.0.connections)
             .finish_non_exhaustive()
     }
-}
-
-impl Listing {
-    fn of(&self, is_after: bool, is_filtered: bool) -> &str {
-        let by_filter = if is_after { &self.after } else { &self.first };
-        if is_filtered { &by_filter.principal } else { &by_filter.all }
-    }
-}
-
-impl ByMode {
-    fn of(&self, mode: DestroyMode) -> &str {
-        match mode {
-            DestroyMode::Soft => &self.soft,
-            DestroyMode::Hard => &self.hard,
-        }
-    }
-}
-
-/// Measured on Babelfish at 64 callers with two lanes of each kind and 32 in a batch: 5 to 8 times the calls one by one.
-/// One lane of writes halves that, and larger batches gain nothing. The statements for many keys cut their values from
-/// one long text, which Babelfish does in time that grows with its square, so batches are small.
-const GATHERING: Gathering = Gathering { read_lanes: 2, write_lanes: 2, max_batch: 32, max_bytes: 64 * 1024 };
-
-/// Deletes expired rows in batches that stay under the limit of lock escalation.
-pub(crate) async fn purge(
-    database: &Database,
-    statement: &str,
-    now: &dyn ToSql,
-    limit: NonZeroU32,
-) -> Result<u64> {
-    let (mut left, mut removed) = (limit.get(), 0);
-    let mut conflicts = 0;
-    while left > 0 {
-        let batch = left.min(PURGE_BATCH);
-        let rows = match database.run(statement, &[now, &i64::from(batch)]).await.and_then(convert::count) {
-            Ok(rows) => rows,
-            // Nothing is counted yet: the caller can begin anew.
-            Err(error) if removed == 0 => return Err(error),
-            // This batch lost against others, and the earlier ones are to be counted.
-            Err(error) if error.kind() == ErrorKind::Conflict && conflicts < AGAIN => {
-                conflicts += 1;
-                continue;
-            }
-            // What an earlier batch removed stays removed.
-            Err(error) => return Err(error.with_indeterminate(true)),
-        };
-        removed += rows;
-        if rows < u64::from(batch) {
-            break;
-        }
-        left -= batch;
-    }
-    Ok(removed)
-}
-
-pub(crate) async fn server_time(database: &Database) -> Result<Timestamp> {
-    let row = first_row(database.read(SERVER_TIME, &[]).await?);
-    row.and_then(|row| Cells::of(row).number("now").ok())
-        .map(Timestamp::from_millis)
-        .ok_or_else(|| error::unexpected("the server did not tell its time").with_indeterminate(false))
-}
-
-/// The first row of any set.
-pub(crate) fn first_row(sets: Vec<Vec<Row>>) -> Option<Row> {
-    sets.into_iter().flatten().next()
-}
-
-fn first(set: Vec<Row>) -> Option<Row> {
-    set.into_iter().next()
-}
-
-fn changes_too_fast() -> Error {
-    Error::new(ErrorKind::Conflict, "others changed the session all the time; try again")
-        .with_backend(BACKEND)
-}
-
-/// For tables that hold no principals.
-pub(crate) fn no_principal(principal: Option<&Principal>) -> Result<()> {
-    principal.map_or(Ok(()), |_| Err(unsupported("this table does not hold whom a session belongs to")))
-}
-
-/// For tables that hold no versions.
-pub(crate) fn no_version(expected: Option<Version>) -> Result<()> {
-    expected
-        .map_or(Ok(()), |_| Err(unsupported("this table does not count updates, so none can be expected")))
-}
-
-pub(crate) fn unsupported(what: &str) -> Error {
-    Error::unsupported(what).with_backend(BACKEND)
 }

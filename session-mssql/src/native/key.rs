@@ -2,7 +2,7 @@
 
 use session_core::KeyFormat;
 
-use super::EXACT;
+use crate::shared::EXACT;
 
 /// How the table holds keys. Hashed: 32 bytes. Plain: the text, compared by code units, and its length.
 pub(super) struct Key(pub(super) KeyFormat);
@@ -38,30 +38,30 @@ impl Key {
     }
 
     /// The values of the key's columns. The bytes are bound as varbinary.
-    pub(super) fn value_list(&self, parameter: &str) -> Vec<String> {
+    pub(super) fn value_list(&self, value: &str) -> Vec<String> {
         match self.0 {
-            KeyFormat::Hashed => vec![format!("CAST({parameter} AS binary(32))")],
-            KeyFormat::Plain => vec![parameter.to_owned(), format!("DATALENGTH({parameter})")],
+            KeyFormat::Hashed => vec![format!("CAST({value} AS binary(32))")],
+            KeyFormat::Plain => vec![value.to_owned(), format!("DATALENGTH({value})")],
         }
     }
 
-    pub(super) fn value(&self, parameter: &str) -> String {
-        self.value_list(parameter).join(", ")
+    pub(super) fn value(&self, value: &str) -> String {
+        self.value_list(value).join(", ")
     }
 
-    pub(super) fn is(&self, parameter: &str) -> String {
+    pub(super) fn is(&self, value: &str) -> String {
         match self.0 {
-            KeyFormat::Hashed => format!("[key] = CAST({parameter} AS binary(32))"),
-            KeyFormat::Plain => format!("[key] = {parameter} AND [key_bytes] = DATALENGTH({parameter})"),
+            KeyFormat::Hashed => format!("[key] = CAST({value} AS binary(32))"),
+            KeyFormat::Plain => format!("[key] = {value} AND [key_bytes] = DATALENGTH({value})"),
         }
     }
 
-    pub(super) fn after(&self, parameter: &str) -> String {
+    pub(super) fn after(&self, value: &str) -> String {
         match self.0 {
-            KeyFormat::Hashed => format!("[key] > CAST({parameter} AS binary(32))"),
-            KeyFormat::Plain => format!(
-                "([key] > {parameter} OR ([key] = {parameter} AND [key_bytes] > DATALENGTH({parameter})))"
-            ),
+            KeyFormat::Hashed => format!("[key] > CAST({value} AS binary(32))"),
+            KeyFormat::Plain => {
+                format!("([key] > {value} OR ([key] = {value} AND [key_bytes] > DATALENGTH({value})))")
+            }
         }
     }
 
@@ -75,7 +75,7 @@ impl Key {
 
     pub(super) fn json_value(&self) -> String {
         match self.0 {
-            KeyFormat::Hashed => "CAST(SUBSTRING(@P5, j.[k], 32) AS binary(32))".to_owned(),
+            KeyFormat::Hashed => "CAST(SUBSTRING(:keys, j.[k], 32) AS binary(32))".to_owned(),
             KeyFormat::Plain => format!("{PLAIN_KEY}, DATALENGTH({PLAIN_KEY})"),
         }
     }
@@ -91,4 +91,4 @@ impl Key {
 }
 
 /// As the type of the column, so that the primary key can be searched for it.
-const PLAIN_KEY: &str = "CAST(SUBSTRING(@P4 COLLATE Latin1_General_BIN2, j.[k], j.[kl]) AS nvarchar(255))";
+const PLAIN_KEY: &str = "CAST(SUBSTRING(:texts COLLATE Latin1_General_BIN2, j.[k], j.[kl]) AS nvarchar(255))";
