@@ -1,17 +1,19 @@
 //! The conformance suite on a live server: `SESSION_STORE_MSSQL_URL` is an ADO.NET connection string.
 
+use std::any::Any;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use conformance::{Availability, Backend, Namespace};
-use session_core::{Error, ErrorKind, KeyFormat, Result, SessionKey, Store, TableName};
+use conformance::{Availability, CaseInfo, Guarantee, Kind, Namespace, Part, Subject};
+use session_core::contract::Store;
+use session_core::{Error, ErrorKind, KeyFormat, Result, SessionKey, TableName};
 use session_mssql::tiberius::{self, Client, ColumnData, Config, Row, ToSql};
-use session_mssql::{ConnectMssqlV2Store, ConnectTypeorm, MssqlStore};
+use session_mssql::{ConnectMssqlV2, ConnectTypeorm, MssqlStore};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
-use tokio_util::compat::TokioAsyncWriteCompatExt as _;
+use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt as _};
 use tracing::instrument::WithSubscriber as _;
 use tracing::subscriber::NoSubscriber;
 
@@ -30,55 +32,109 @@ const URL: &str = "SESSION_STORE_MSSQL_URL";
 
 fn main() -> ExitCode {
     conformance::main([
-        Availability::from_env("mssql", "native", URL, |url| Native::new(&url, KeyFormat::Hashed)),
-        Availability::from_env("mssql", "native, plain ids", URL, |url| Native::new(&url, KeyFormat::Plain)),
-        Availability::from_env("mssql", "connect-mssql-v2", URL, |url| ConnectMssqlV2::new(&url, None)),
-        Availability::from_env("mssql", "connect-mssql-v2, local time", URL, |url| {
-            ConnectMssqlV2::new(&url, Some(MINUTES_AHEAD))
+        Availability::from_env("mssql", "native", URL, |url| {
+            Mssql::new(&url, Layout::Native(KeyFormat::Hashed))
         }),
-        Availability::from_env("mssql", "connect-typeorm", URL, |url| Typeorm::new(&url)),
+        Availability::from_env("mssql", "native, plain ids", URL, |url| {
+            Mssql::new(&url, Layout::Native(KeyFormat::Plain))
+        }),
+        Availability::from_env("mssql", "connect-mssql-v2", URL, |url| {
+            Mssql::new(&url, Layout::ConnectMssqlV2 { minutes_ahead: None })
+        }),
+        Availability::from_env("mssql", "connect-mssql-v2, local time", URL, |url| {
+            Mssql::new(&url, Layout::ConnectMssqlV2 { minutes_ahead: Some(MINUTES_AHEAD) })
+        }),
+        Availability::from_env("mssql", "connect-typeorm", URL, |url| {
+            Mssql::new(&url, Layout::ConnectTypeorm)
+        }),
     ])
 }
 
-struct Native {
+struct Mssql {
     config: Config,
     password: Vec<String>,
-    format: KeyFormat,
+    layout: Layout,
 }
 
-impl Native {
-    fn new(ado_string: &str, format: KeyFormat) -> Native {
-        Native { config: config(ado_string), password: password(ado_string), format }
+#[derive(Clone, Copy)]
+enum Layout {
+    Native(KeyFormat),
+    ConnectMssqlV2 { minutes_ahead: Option<i32> },
+    ConnectTypeorm,
+}
+
+impl Mssql {
+    fn new(url: &str, layout: Layout) -> Mssql {
+        let config = Config::from_ado_string(url).expect("an ADO.NET connection string");
+        Mssql { config, password: password(url), layout }
+    }
+
+    /// The column of a part, where the table has it: its name, its type, and the index that it is in.
+    fn column(
+        &self,
+        namespace: &Namespace,
+        part: Part,
+    ) -> Option<(&'static str, &'static str, Option<String>)> {
+        let index = |column: &str| Some(format!("{namespace}_{column}"));
+        let names = ConnectTypeorm::new();
+        Some(match (self.layout, part) {
+            (Layout::Native(_), Part::Payload) => ("payload", "nvarchar(max)", None),
+            (Layout::Native(_), Part::Expiry) => ("expires_at", "bigint", index("expires_at")),
+            (Layout::Native(_), Part::Creation) => ("created_at", "bigint", None),
+            (Layout::Native(_), Part::Version) => ("version", "bigint", None),
+            (Layout::Native(_), Part::Principal) => ("principal", "nvarchar(255)", None),
+            (Layout::ConnectMssqlV2 { .. }, Part::Payload) => ("session", "nvarchar(max)", None),
+            (Layout::ConnectMssqlV2 { .. }, Part::Expiry) => ("expires", "datetime", index("expires")),
+            (Layout::ConnectTypeorm, Part::Payload) => ("json", "nvarchar(max)", None),
+            (Layout::ConnectTypeorm, Part::Expiry) => {
+                let table = TableName::new(namespace.as_str()).ok()?;
+                ("expiredAt", "bigint", Some(names.index_name(&table)))
+            }
+            _ => return None,
+        })
     }
 }
 
 #[async_trait::async_trait]
-impl Backend for Native {
+impl Subject for Mssql {
     fn name(&self) -> String {
         "mssql".to_owned()
     }
 
     fn variant(&self) -> String {
-        match self.format {
-            KeyFormat::Hashed => "native".to_owned(),
-            KeyFormat::Plain => "native, plain ids".to_owned(),
+        match self.layout {
+            Layout::Native(KeyFormat::Hashed) => "native",
+            Layout::Native(KeyFormat::Plain) => "native, plain ids",
+            Layout::ConnectMssqlV2 { minutes_ahead: None } => "connect-mssql-v2",
+            Layout::ConnectMssqlV2 { minutes_ahead: Some(_) } => "connect-mssql-v2, local time",
+            Layout::ConnectTypeorm => "connect-typeorm",
         }
+        .to_owned()
     }
 
     async fn open(&self, namespace: &Namespace, via: Option<SocketAddr>) -> Result<Arc<dyn Store>> {
         know_server(&self.config).await?;
-        let store = MssqlStore::builder()
+        let options = MssqlStore::builder()
             .config(through(&self.config, via))
             .pool_size(POOL)
-            .table(TableName::new(namespace.as_str())?)
-            .key_format(self.format)
-            .build()?;
+            .table(TableName::new(namespace.as_str())?);
+        let store = match self.layout {
+            Layout::Native(format) => options.key_format(format).build()?,
+            Layout::ConnectMssqlV2 { minutes_ahead: None } => {
+                options.connect_mssql_v2(ConnectMssqlV2::new()).build()?
+            }
+            Layout::ConnectMssqlV2 { minutes_ahead: Some(minutes) } => {
+                options.connect_mssql_v2(ConnectMssqlV2::new().local_time(move |_| minutes)).build()?
+            }
+            Layout::ConnectTypeorm => options.connect_typeorm(ConnectTypeorm::new()).connect().await?,
+        };
         store.create_table().await?;
         Ok(Arc::new(store))
     }
 
     async fn remove(&self, namespace: &Namespace) -> Result<()> {
-        drop_table(&self.config, namespace).await
+        let drop_table = format!("DROP TABLE IF EXISTS [{namespace}]");
+        sql_of_our_own(&self.config, &drop_table, &[]).await.map(drop)
     }
 
     fn address(&self) -> Option<SocketAddr> {
@@ -91,89 +147,90 @@ impl Backend for Native {
 
     fn cold_start(&self) -> Duration {
         COLD_START.get().copied().unwrap_or_default()
+    }
+
+    /// Connections and their pool know no layout, and neither does what breaks them.
+    fn shared(&self, case: &CaseInfo, _gathered: bool) -> Option<String> {
+        let of_connections = match case.guarantee {
+            Guarantee::G9 => case.name != "a_dropped_call_happens_wholly_or_not_at_all",
+            Guarantee::G15 => case.kind == Kind::Fault,
+            guarantee => guarantee == Guarantee::G16,
+        };
+        let is_first = matches!(self.layout, Layout::Native(KeyFormat::Hashed));
+        (of_connections && !is_first).then(|| "native".to_owned())
+    }
+
+    fn pool_size(&self) -> Option<usize> {
+        Some(POOL)
+    }
+
+    async fn statements_under_way(&self, namespace: &Namespace) -> Result<Option<usize>> {
+        let sql = if is_babelfish() {
+            "SELECT CAST(COUNT(*) AS bigint) FROM pg_catalog.pg_stat_activity \
+             WHERE state = 'active' AND pid <> pg_catalog.pg_backend_pid() AND query LIKE '%' + @P1 + '%'"
+        } else {
+            "SELECT COUNT_BIG(*) FROM sys.dm_exec_requests AS r \
+             CROSS APPLY sys.dm_exec_sql_text(r.[sql_handle]) AS t \
+             WHERE r.[session_id] <> @@SPID AND CHARINDEX(@P1, t.[text]) > 0"
+        };
+        let rows = sql_of_our_own(&self.config, sql, &[&namespace.as_str()]).await?;
+        let count = rows.first().and_then(|row| row.try_get::<i64, _>(0).ok().flatten());
+        Ok(count.and_then(|count| usize::try_from(count).ok()))
+    }
+
+    /// A change of the table that is never committed: it keeps out readers of snapshots, too.
+    async fn lock(&self, namespace: &Namespace) -> Result<Option<Box<dyn Any + Send>>> {
+        let lock = async {
+            let mut client = connect(&self.config).await?;
+            let begin = format!("BEGIN TRANSACTION; ALTER TABLE [{namespace}] ADD [suite_lock] int NULL");
+            client.simple_query(begin).await?.into_results().await?;
+            Ok(client)
+        };
+        let client = lock.with_subscriber(NoSubscriber::default()).await.map_err(failed)?;
+        Ok(Some(Box::new(client)))
     }
 
     async fn corrupt(&self, namespace: &Namespace, key: &SessionKey) -> Result<bool> {
         // No principal is empty.
-        let sql = match self.format {
-            KeyFormat::Hashed => {
-                format!("UPDATE [{namespace}] SET [principal] = N'' WHERE [key] = CAST(@P1 AS binary(32))")
+        match self.layout {
+            Layout::Native(_) => self.damage(namespace, key, Part::Principal).await,
+            _ => self.damage(namespace, key, Part::Payload).await,
+        }
+    }
+
+    async fn damage(&self, namespace: &Namespace, key: &SessionKey, part: Part) -> Result<bool> {
+        let Some((column, kind, index)) = self.column(namespace, part) else { return Ok(false) };
+        if let Some(index) = index {
+            // No column of an index changes. Several rows may be damaged, one after another.
+            let drop = format!("DROP INDEX IF EXISTS [{index}] ON [{namespace}]");
+            sql_of_our_own(&self.config, &drop, &[]).await?;
+        }
+        // A session may have no principal, so that one is made empty.
+        let odd = if part == Part::Principal { "N''" } else { "NULL" };
+        if part != Part::Principal {
+            let alter = format!("ALTER TABLE [{namespace}] ALTER COLUMN [{column}] {kind} NULL");
+            match sql_of_our_own(&self.config, &alter, &[]).await {
+                Err(_) if is_babelfish() => return Ok(false),
+                altered => altered?,
+            };
+        }
+        let update = format!("UPDATE [{namespace}] SET [{column}] = {odd} WHERE");
+        let (bytes, text) = (key.as_bytes(), key.as_text().unwrap_or_default());
+        let (sql, key): (String, &dyn ToSql) = match self.layout {
+            Layout::Native(KeyFormat::Hashed) => {
+                (format!("{update} [key] = CAST(@P1 AS binary(32))"), &bytes)
             }
-            KeyFormat::Plain => format!("UPDATE [{namespace}] SET [principal] = N'' WHERE [key] = @P1"),
+            Layout::Native(KeyFormat::Plain) => (format!("{update} [key] = @P1"), &text),
+            Layout::ConnectMssqlV2 { .. } => (format!("{update} [sid] = @P1"), &text),
+            Layout::ConnectTypeorm => (format!("{update} [id] = @P1"), &text),
         };
-        let bytes = key.as_bytes();
-        let text = key.as_text().unwrap_or_default();
-        let param: &dyn ToSql = match self.format {
-            KeyFormat::Hashed => &bytes,
-            KeyFormat::Plain => &text,
-        };
-        sql_of_our_own(&self.config, &sql, &[param]).await.map(|_| true)
-    }
-
-    fn secrets(&self) -> Vec<String> {
-        self.password.clone()
-    }
-
-    async fn raw_dump(&self, namespace: &Namespace) -> Result<Option<Vec<u8>>> {
-        dump(&self.config, namespace).await.map(Some)
-    }
-}
-
-struct ConnectMssqlV2 {
-    config: Config,
-    password: Vec<String>,
-    minutes_ahead: Option<i32>,
-}
-
-impl ConnectMssqlV2 {
-    fn new(ado_string: &str, minutes_ahead: Option<i32>) -> ConnectMssqlV2 {
-        ConnectMssqlV2 { config: config(ado_string), password: password(ado_string), minutes_ahead }
-    }
-}
-
-#[async_trait::async_trait]
-impl Backend for ConnectMssqlV2 {
-    fn name(&self) -> String {
-        "mssql".to_owned()
-    }
-
-    fn variant(&self) -> String {
-        match self.minutes_ahead {
-            None => "connect-mssql-v2".to_owned(),
-            Some(_) => "connect-mssql-v2, local time".to_owned(),
+        match sql_of_our_own(&self.config, &sql, &[key]).await {
+            // It takes the change of the column, and still refuses what the change allows.
+            Err(_) if is_babelfish() => Ok(false),
+            updated => updated.map(|_| true),
         }
     }
 
-    async fn open(&self, namespace: &Namespace, via: Option<SocketAddr>) -> Result<Arc<dyn Store>> {
-        know_server(&self.config).await?;
-        let mut options = ConnectMssqlV2Store::builder()
-            .config(through(&self.config, via))
-            .pool_size(POOL)
-            .table(TableName::new(namespace.as_str())?);
-        if let Some(minutes) = self.minutes_ahead {
-            options = options.local_time(move |_| minutes);
-        }
-        let store = options.build()?;
-        store.create_table().await?;
-        Ok(Arc::new(store))
-    }
-
-    async fn remove(&self, namespace: &Namespace) -> Result<()> {
-        drop_table(&self.config, namespace).await
-    }
-
-    fn address(&self) -> Option<SocketAddr> {
-        self.config.get_addr().to_socket_addrs().ok()?.next()
-    }
-
-    fn durable(&self) -> bool {
-        true
-    }
-
-    fn cold_start(&self) -> Duration {
-        COLD_START.get().copied().unwrap_or_default()
-    }
-
     fn secrets(&self) -> Vec<String> {
         self.password.clone()
     }
@@ -183,66 +240,8 @@ impl Backend for ConnectMssqlV2 {
     }
 }
 
-struct Typeorm {
-    config: Config,
-    password: Vec<String>,
-}
-
-impl Typeorm {
-    fn new(ado_string: &str) -> Typeorm {
-        Typeorm { config: config(ado_string), password: password(ado_string) }
-    }
-}
-
-#[async_trait::async_trait]
-impl Backend for Typeorm {
-    fn name(&self) -> String {
-        "mssql".to_owned()
-    }
-
-    fn variant(&self) -> String {
-        "connect-typeorm".to_owned()
-    }
-
-    async fn open(&self, namespace: &Namespace, via: Option<SocketAddr>) -> Result<Arc<dyn Store>> {
-        know_server(&self.config).await?;
-        let store = MssqlStore::builder()
-            .config(through(&self.config, via))
-            .pool_size(POOL)
-            .table(TableName::new(namespace.as_str())?)
-            .connect_typeorm(ConnectTypeorm::new())
-            .await?;
-        store.create_table().await?;
-        Ok(Arc::new(store))
-    }
-
-    async fn remove(&self, namespace: &Namespace) -> Result<()> {
-        drop_table(&self.config, namespace).await
-    }
-
-    fn address(&self) -> Option<SocketAddr> {
-        self.config.get_addr().to_socket_addrs().ok()?.next()
-    }
-
-    fn durable(&self) -> bool {
-        true
-    }
-
-    fn cold_start(&self) -> Duration {
-        COLD_START.get().copied().unwrap_or_default()
-    }
-
-    fn secrets(&self) -> Vec<String> {
-        self.password.clone()
-    }
-
-    async fn raw_dump(&self, namespace: &Namespace) -> Result<Option<Vec<u8>>> {
-        dump(&self.config, namespace).await.map(Some)
-    }
-}
-
-fn config(ado_string: &str) -> Config {
-    Config::from_ado_string(ado_string).expect("an ADO.NET connection string")
+fn is_babelfish() -> bool {
+    COLD_START.get().is_some_and(|cold_start| !cold_start.is_zero())
 }
 
 /// Asks once which server this is.
@@ -256,8 +255,8 @@ async fn know_server(config: &Config) -> Result<()> {
     COLD_START.get_or_try_init(|| ask).await.map(drop)
 }
 
-fn password(ado_string: &str) -> Vec<String> {
-    let pairs = ado_string.split(';').filter_map(|pair| pair.split_once('='));
+fn password(url: &str) -> Vec<String> {
+    let pairs = url.split(';').filter_map(|pair| pair.split_once('='));
     let passwords =
         pairs.filter(|(name, _)| ["password", "pwd"].contains(&name.trim().to_lowercase().as_str()));
     passwords.map(|(_, password)| password.trim().to_owned()).collect()
@@ -270,10 +269,6 @@ fn through(config: &Config, via: Option<SocketAddr>) -> Config {
         config.port(proxy.port());
     }
     config
-}
-
-async fn drop_table(config: &Config, namespace: &Namespace) -> Result<()> {
-    sql_of_our_own(config, &format!("DROP TABLE IF EXISTS [{namespace}]"), &[]).await.map(drop)
 }
 
 async fn dump(config: &Config, namespace: &Namespace) -> Result<Vec<u8>> {
@@ -294,12 +289,18 @@ async fn dump(config: &Config, namespace: &Namespace) -> Result<Vec<u8>> {
 /// A statement that goes past the store.
 async fn sql_of_our_own(config: &Config, sql: &str, params: &[&dyn ToSql]) -> Result<Vec<Row>> {
     let run = async {
-        let tcp = TcpStream::connect(config.get_addr()).await?;
-        let mut client = Box::pin(Client::connect(config.clone(), tcp.compat_write())).await?;
+        let mut client = connect(config).await?;
         client.query(sql, params).await?.into_first_result().await
     };
     // tiberius traces the rows, and one of the cases looks for secrets in what is traced.
-    run.with_subscriber(NoSubscriber::default()).await.map_err(|error: tiberius::error::Error| {
-        Error::new(ErrorKind::Backend, "a statement of the suite failed").with_source(error)
-    })
+    run.with_subscriber(NoSubscriber::default()).await.map_err(failed)
+}
+
+async fn connect(config: &Config) -> tiberius::Result<Client<Compat<TcpStream>>> {
+    let tcp = TcpStream::connect(config.get_addr()).await?;
+    Box::pin(Client::connect(config.clone(), tcp.compat_write())).await
+}
+
+fn failed(error: tiberius::error::Error) -> Error {
+    Error::new(ErrorKind::Backend, "a statement of the suite failed").with_source(error)
 }
