@@ -3,14 +3,14 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use session_core::{
-    Create, DestroyMode, Gathering, Payload, SessionStore, Touch, Update, Updated, Version, Write, Written,
-};
+use session_core::contract::{Create, Payload, Touch, Update, Write, Written};
+use session_core::{DestroyMode, Gathering, Sessions, Updated, Version};
 use tokio::task::JoinSet;
 
 use crate::case::{Case, Ctx, PATIENCE, Stop, Verdict, case, ensure_eq};
 use crate::fixture::{Fixture, persist};
 use crate::history::{History, is_contention};
+use crate::plain::Plain as _;
 use crate::rng::Rng;
 use crate::workload::{self, Habits};
 use crate::world::World;
@@ -75,7 +75,7 @@ async fn a_write_is_seen_by_every_later_read(ctx: Ctx) -> Verdict {
                 };
                 own.expect_expiry(record.expires_at, own.until(until), "read right after a touch")?;
             }
-            persist(|| own.destroy(&key, DestroyMode::Hard, 0)).await?;
+            persist(|| own.destroy(&key, DestroyMode::Remove, 0)).await?;
             ensure_eq!(others[0].load(&key, 0).await?, None, "read right after a destroy");
             Ok::<_, Stop>(())
         });
@@ -89,11 +89,11 @@ async fn a_write_is_seen_by_every_later_read(ctx: Ctx) -> Verdict {
 /// Everything that locks rows, on few sessions, through the handle: deadlocks are its affair.
 async fn no_conflict_reaches_a_caller_of_the_handle(ctx: Ctx) -> Verdict {
     let namespace = ctx.namespace();
-    let mut stores: Vec<SessionStore<u64>> = Vec::new();
+    let mut stores: Vec<Sessions<u64>> = Vec::new();
     for _ in 0..3 {
         let store = ctx.open(&namespace).await?;
         let has_principals = store.capabilities().principals;
-        let mut builder = SessionStore::builder(store).gathering(Gathering::OFF).deadline(PATIENCE);
+        let mut builder = Sessions::builder(store).gathering(Gathering::OFF).deadline(PATIENCE);
         if has_principals {
             builder = builder.principal(|_| Some("ann".to_owned()));
         }
@@ -168,10 +168,10 @@ async fn batches_of_any_size_answer_as_single_calls(ctx: Ctx) -> Verdict {
         let expected = (singles.can.versions && rng.once_in(2)).then(|| Version::new(version));
         let principal = if rng.once_in(2) { singles.principal("ann")? } else { None };
         writes.push(match rng.below(4) {
-            0 => Write::Create(Create { key, payload, expires_at, principal }),
-            1 => Write::Update(Update { key, payload, expires_at, principal, expected }),
-            2 => Write::Touch(Touch { key, expires_at }),
-            _ => Write::Destroy(session_core::Destroy { key, mode: *rng.pick(singles.modes()) }),
+            0 => Write::Create(Create { key, payload, expires_at, principal, version: Version::FIRST }),
+            1 => Write::Update(Update { key, payload, expires_at: Some(expires_at), principal, expected }),
+            2 => Write::Touch(Touch { key, expires_at, expected: None }),
+            _ => Write::Destroy(session_core::contract::Destroy { key, mode: *rng.pick(singles.modes()) }),
         });
     }
     rng.shuffle(&mut writes);
@@ -201,7 +201,7 @@ async fn batches_of_any_size_answer_as_single_calls(ctx: Ctx) -> Verdict {
         };
         // One may tell the version that nobody expected, and the other leave it open.
         let expects_none =
-            !singles.can.told_versions && matches!(write, Write::Update(Update { expected: None, .. }));
+            !singles.can.returns_new_version && matches!(write, Write::Update(Update { expected: None, .. }));
         match (saved(single), saved(batched)) {
             (Some(single), Some(batched))
                 if expects_none && (single == Version::NONE || batched == Version::NONE) => {}
@@ -213,17 +213,17 @@ async fn batches_of_any_size_answer_as_single_calls(ctx: Ctx) -> Verdict {
     let mut rest: &[session_core::SessionKey] = &keys;
     while !rest.is_empty() {
         let (batch, others) = rest.split_at(batch_size(&mut rng, rest.len()));
-        let outcomes = batches.store.load_many(batch, now).await?;
+        let outcomes = batches.store.find_many(batch, now).await?;
         ensure_eq!(outcomes.len(), batch.len(), "the outcomes of a batch of loads");
         for (key, outcome) in batch.iter().zip(outcomes) {
-            let (outcome, single) = (outcome?, singles.store.load(key, now).await?);
+            let (outcome, single) = (outcome?, singles.store.find(key, now).await?);
             ensure_eq!(outcome, single, "a session loaded in a batch, after batches of writes");
-            ensure_eq!(batches.store.load(key, now).await?, single, "the same session loaded by itself");
+            ensure_eq!(batches.store.find(key, now).await?, single, "the same session loaded by itself");
         }
         rest = others;
     }
     ensure_eq!(batches.store.write_many(&[], now).await?.len(), 0, "the outcomes of an empty batch");
-    ensure_eq!(batches.store.load_many(&[], now).await?.len(), 0, "the outcomes of an empty batch of loads");
+    ensure_eq!(batches.store.find_many(&[], now).await?.len(), 0, "the outcomes of an empty batch of loads");
     let rows = singles.store.clear().await?;
     ensure_eq!(batches.store.clear().await?, rows, "the rows after batches");
     Ok(())

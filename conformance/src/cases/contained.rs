@@ -2,19 +2,21 @@
 
 use std::num::NonZeroU32;
 
-use session_core::{
-    Create, Created, ErrorKind, Filter, Gathering, KeyFormat, Payload, SessionId, SessionKey, SessionStore,
-    Touch, Write, Written,
-};
+use session_core::contract::{Create, Created, Destroy, Filter, Payload, Touch, Write, Written};
+use session_core::{ErrorKind, Gathering, KeyFormat, SessionId, SessionKey, Sessions, Updated, Version};
 
-use crate::case::{Case, Ctx, Verdict, case, ensure, ensure_eq, failed, not_run};
+use crate::Part;
+use crate::case::{Case, Ctx, Verdict, case, does_not_apply, ensure, ensure_eq, failed, not_run};
 use crate::fixture::Fixture;
+use crate::plain::Plain as _;
 use crate::world::limit;
 
 pub(crate) const CASES: &[Case] = &[
     case!(G12, Single, a_corrupt_row_is_an_error_of_its_own),
     case!(G12, Single, a_listing_goes_on_past_a_corrupt_row),
-    case!(G12, Single, a_corrupt_row_can_be_ended_and_purged),
+    case!(G12, Single, a_corrupt_row_can_be_destroyed_and_purged),
+    case!(G12, Single, a_row_damaged_in_any_part_is_an_error_of_its_own),
+    case!(G12, Single, a_write_that_fails_takes_no_other_along),
     case!(G12, Single, data_of_another_shape_harms_no_other_session),
     case!(G12, Single, a_refused_write_in_a_batch_harms_no_other),
     case!(G12, Single, an_oversized_session_harms_no_other),
@@ -29,10 +31,12 @@ async fn with_a_corrupt_row(ctx: &Ctx) -> Verdict<(Fixture, Vec<SessionKey>, Ses
         keys.push(fixture.create(&format!("session {number}"), "p", 100).await?);
     }
     let corrupt = keys.remove(3);
-    if ctx.backend().corrupt(&namespace, &corrupt).await? {
+    if ctx.subject().corrupt(&namespace, &corrupt).await? {
         Ok((fixture, keys, corrupt))
-    } else {
+    } else if ctx.subject().durable() {
         not_run("this backend offers no way to corrupt a row")
+    } else {
+        does_not_apply("this backend is not durable: nobody else writes its rows")
     }
 }
 
@@ -49,7 +53,7 @@ async fn a_corrupt_row_is_an_error_of_its_own(ctx: Ctx) -> Verdict {
     }
     let mut all = keys.clone();
     all.insert(2, corrupt);
-    let batch = fixture.store.load_many(&all, fixture.now(0)).await?;
+    let batch = fixture.store.find_many(&all, fixture.now(0)).await?;
     ensure_eq!(batch.len(), all.len(), "the outcomes of a batch with a corrupt row");
     for (position, outcome) in batch.into_iter().enumerate() {
         match outcome {
@@ -104,7 +108,7 @@ async fn a_listing_goes_on_past_a_corrupt_row(ctx: Ctx) -> Verdict {
     Ok(())
 }
 
-async fn a_corrupt_row_can_be_ended_and_purged(ctx: Ctx) -> Verdict {
+async fn a_corrupt_row_can_be_destroyed_and_purged(ctx: Ctx) -> Verdict {
     let (fixture, keys, corrupt) = with_a_corrupt_row(&ctx).await?;
     // What exactly the row holds is the backend's affair; that a call fails for it is not the others'.
     let _ = fixture.destroy(&corrupt, fixture.modes()[0], 0).await;
@@ -112,18 +116,121 @@ async fn a_corrupt_row_can_be_ended_and_purged(ctx: Ctx) -> Verdict {
     let purged = fixture.purge(100, 0).await?;
     ensure!((1..=2).contains(&purged), "a purge beside a corrupt row removes {purged} rows of 1");
     for key in &keys {
-        fixture.expect_live(key, "p", 0, "a session beside a corrupt row that was ended").await?;
+        fixture.expect_live(key, "p", 0, "a session beside a corrupt row that was destroyed").await?;
     }
     let rows = fixture.store.clear().await?;
     ensure!((6..=7).contains(&rows), "clear removes {rows} rows of 6 or 7");
     Ok(())
 }
 
+/// Sessions with one damaged part each, as many as the backend can damage.
+async fn with_damaged_rows(ctx: &Ctx) -> Verdict<(Fixture, Vec<(Part, SessionKey)>)> {
+    let namespace = ctx.namespace();
+    let fixture = Fixture::of(ctx.open(&namespace).await?);
+    let mut damaged = Vec::new();
+    for part in Part::ALL {
+        // Those that are not needed stay as sound ones.
+        let principal = fixture.can.principals.then_some("ann");
+        let key = fixture.create_for(principal, &format!("{part:?}"), ROW, 100).await?;
+        if ctx.subject().damage(&namespace, &key, part).await? {
+            damaged.push((part, key));
+        }
+    }
+    if !damaged.is_empty() {
+        Ok((fixture, damaged))
+    } else if ctx.subject().durable() {
+        not_run("this backend offers no way to damage a row")
+    } else {
+        does_not_apply("this backend is not durable: nobody else writes its rows")
+    }
+}
+
+/// What the damaged rows hold, which no error may quote.
+const ROW: &str = "payload-of-a-damaged-row-51d7";
+
+fn expect_corrupt(error: &session_core::Error, what: &str) -> Verdict {
+    ensure_eq!(error.kind(), ErrorKind::Corrupt, "{what}: the kind of error ({error})");
+    let told = format!("{error} {error:?}");
+    ensure!(!told.contains(ROW), "{what}: the error quotes the row");
+    Ok(())
+}
+
+/// Such a row is no absent session either: whoever loads it must learn that there is one.
+async fn a_row_damaged_in_any_part_is_an_error_of_its_own(ctx: Ctx) -> Verdict {
+    let (fixture, damaged) = with_damaged_rows(&ctx).await?;
+    let sound = fixture.create("sound", "p", 100).await?;
+    for (part, key) in &damaged {
+        let what = format!("a row with a damaged {part:?}");
+        match fixture.load(key, 0).await {
+            Ok(found) => return failed(format!("{what} is loaded as {found:?}")),
+            Err(error) => expect_corrupt(&error, &what)?,
+        }
+        let batch = fixture.store.find_many(&[key.clone(), sound.clone()], fixture.now(0)).await?;
+        let [Err(error), Ok(Some(_))] = batch.as_slice() else {
+            return failed(format!("{what}, in a batch with a sound one: {batch:?}"));
+        };
+        expect_corrupt(error, &format!("{what}, in a batch"))?;
+    }
+    let listed = fixture.store.list(&Filter::default(), None, limit(100), fixture.now(0)).await?;
+    for (part, key) in &damaged {
+        let what = format!("a row with a damaged {part:?}, in a listing");
+        match listed.iter().find(|entry| entry.key == *key).map(|entry| &entry.record) {
+            Some(Err(error)) => expect_corrupt(error, &what)?,
+            other => return failed(format!("{what}: {other:?}")),
+        }
+    }
+    ensure_eq!(listed.len(), Part::ALL.len() + 1, "the entries of a listing with damaged rows");
+    fixture.expect_live(&sound, "p", 0, "a session beside damaged rows").await
+}
+
+/// A write to a row that cannot be read may fail, and whatever travels with it is done.
+async fn a_write_that_fails_takes_no_other_along(ctx: Ctx) -> Verdict {
+    let (fixture, damaged) = with_damaged_rows(&ctx).await?;
+    let now = fixture.now(0);
+    for (number, (part, key)) in damaged.iter().enumerate() {
+        let others = [
+            fixture.create(&format!("updated {number}"), "p", 100).await?,
+            fixture.create(&format!("destroyed {number}"), "p", 100).await?,
+        ];
+        let created = fixture.key(&format!("created {number}"))?;
+        let writes = [
+            create(&fixture, &format!("created {number}"), "p")?,
+            Write::Update(fixture.update_of(key, "q", 100)),
+            Write::Update(fixture.update_of(&others[0], "q", 100)),
+            Write::Destroy(Destroy { key: others[1].clone(), mode: fixture.modes()[0] }),
+        ];
+        let what = format!("beside an update of a row with a damaged {part:?}");
+        let mut outcomes = Vec::new();
+        match fixture.store.write_many(&writes, now).await {
+            Ok(written) => outcomes.extend(written),
+            // The batch as a whole, and it says that nothing was done: then it is tried one by one.
+            Err(error) => {
+                ensure!(!error.is_in_doubt(), "a batch {what} fails as a whole, and in doubt: {error}");
+                for write in &writes {
+                    outcomes.push(write.apply(&*fixture.store, now).await);
+                }
+            }
+        }
+        for (write, outcome) in writes.iter().zip(&outcomes).filter(|(write, _)| write.key() != key) {
+            let is_done = matches!(
+                outcome,
+                Ok(Written::Created(Created::Created)
+                    | Written::Updated(Updated::Saved(_))
+                    | Written::Destroyed(true))
+            );
+            ensure!(is_done, "{write:?} {what}: {outcome:?}");
+        }
+        fixture.expect_live(&created, "p", 0, &format!("a session that was made {what}")).await?;
+        fixture.expect_live(&others[0], "q", 0, &format!("a session that was updated {what}")).await?;
+        ensure_eq!(fixture.load(&others[1], 0).await?, None, "a session that was destroyed {what}");
+    }
+    Ok(())
+}
+
 /// A session that another program or another version wrote: text, but not the handle's data.
 async fn data_of_another_shape_harms_no_other_session(ctx: Ctx) -> Verdict {
     let store = ctx.store().await?;
-    let sessions: SessionStore<u64> =
-        SessionStore::builder(store.clone()).gathering(Gathering::OFF).build()?;
+    let sessions: Sessions<u64> = Sessions::builder(store.clone()).gathering(Gathering::OFF).build()?;
     let good = [sessions.create(&1).await?.id, sessions.create(&2).await?.id];
     let bad = SessionId::new("another program's")?;
     let create = Create {
@@ -131,6 +238,7 @@ async fn data_of_another_shape_harms_no_other_session(ctx: Ctx) -> Verdict {
         payload: Payload::from("{\"not\":\"a number\""),
         expires_at: session_core::Timestamp::NEVER,
         principal: None,
+        version: Version::FIRST,
     };
     store.create(&create, session_core::Timestamp::from_millis(0)).await?;
     match sessions.load(&bad).await {
@@ -151,47 +259,64 @@ async fn data_of_another_shape_harms_no_other_session(ctx: Ctx) -> Verdict {
     Ok(())
 }
 
-/// A write that is refused before it reaches the database, in the middle of others.
+/// A write that is refused before it reaches the database, in the middle of others, and one that the database may
+/// refuse.
 async fn a_refused_write_in_a_batch_harms_no_other(ctx: Ctx) -> Verdict {
     let fixture = Fixture::new(&ctx).await?;
-    let create = |id: &str| {
-        Ok::<_, crate::case::Stop>(Write::Create(Create {
-            key: fixture.key(id)?,
-            payload: Payload::from("p"),
-            expires_at: fixture.until(100),
-            principal: None,
-        }))
-    };
     let foreign = match fixture.store.key_format() {
         KeyFormat::Hashed => SessionKey::from_text("foreign"),
         KeyFormat::Plain => SessionKey::from_digest([7; 32]),
     };
-    let refused = Write::Touch(Touch { key: foreign, expires_at: fixture.until(100) });
-    let writes = [create("a")?, refused, create("b")?];
+    let foreign = Write::Touch(Touch { key: foreign, expires_at: fixture.until(100), expected: None });
+    expect_others_done(&fixture, foreign, true).await?;
+    let nul = create(&fixture, "m", "nul \0, in clear")?;
+    expect_others_done(&fixture, nul, false).await
+}
+
+fn create(fixture: &Fixture, id: &str, payload: &str) -> Verdict<Write> {
+    Ok(Write::Create(Create {
+        key: fixture.key(id)?,
+        payload: Payload::from(payload),
+        expires_at: fixture.until(100),
+        principal: None,
+        version: Version::FIRST,
+    }))
+}
+
+/// Puts a write between two creates. It may also be done, unless it must not be.
+async fn expect_others_done(fixture: &Fixture, between: Write, must_fail: bool) -> Verdict {
+    fixture.store.clear().await?;
+    let writes = [create(fixture, "a", "p")?, between, create(fixture, "b", "p")?];
     match fixture.store.write_many(&writes, fixture.now(0)).await {
         Ok(outcomes) => {
             ensure_eq!(outcomes.len(), 3, "the outcomes of a batch with a write that is refused");
+            let mut done = 0;
             for (position, outcome) in outcomes.into_iter().enumerate() {
                 match outcome {
                     Ok(written) => {
-                        ensure!(position != 1, "a write with a key of the other format is done");
-                        ensure_eq!(written, Written::Created(Created::Created), "a create beside it");
+                        ensure!(
+                            position != 1 || !must_fail,
+                            "a write with a key of the other format is done"
+                        );
+                        done += 1;
+                        ensure_eq!(written, Written::Created(Created::Created), "a create of a batch");
                     }
                     Err(error) => {
                         ensure_eq!(position, 1, "the position of the write that is refused ({error})");
-                        ensure_eq!(error.kind(), ErrorKind::InvalidInput, "the kind of error");
+                        let refused = matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::TooLarge);
+                        ensure!(refused, "the kind of error: {error}");
                     }
                 }
             }
             ensure_eq!(
                 fixture.count(0).await?,
-                2,
+                done,
                 "the sessions after a batch with a write that was refused"
             );
         }
         Err(error) => {
             // The batch as a whole: then nothing was done, and it is tried one by one.
-            ensure!(!error.is_indeterminate(), "a refusal leaves open what was done: {error}");
+            ensure!(!error.is_in_doubt(), "a refusal leaves open what was done: {error}");
             ensure_eq!(fixture.count(0).await?, 0, "the sessions after a batch that failed as a whole");
         }
     }

@@ -1,10 +1,12 @@
 //! G2: create never overwrites.
 
-use session_core::{Created, DestroyMode};
+use session_core::contract::Created;
+use session_core::{DestroyMode, Version};
 use tokio::task::JoinSet;
 
-use crate::case::{Case, Ctx, Stop, Verdict, case, ensure, ensure_eq, not_run};
+use crate::case::{Case, Ctx, Stop, Verdict, case, does_not_apply, ensure, ensure_eq};
 use crate::fixture::{Fixture, persist};
+use crate::plain::Plain as _;
 
 pub(crate) const CASES: &[Case] = &[
     case!(G2, Single, a_live_key_is_taken),
@@ -21,15 +23,17 @@ async fn expect_taken(fixture: &Fixture, id: &str, what: &str) -> Verdict {
         let created = fixture.try_create(&key, "another", until).await?;
         ensure_eq!(created, Created::KeyTaken, "a create over {what}");
     }
-    let create = session_core::Create {
+    let create = session_core::contract::Create {
         key,
         payload: "another".into(),
         expires_at: fixture.until(100),
         principal: None,
+        version: Version::FIRST,
     };
-    let written = fixture.store.write_many(&[session_core::Write::Create(create)], fixture.now(0)).await?;
+    let written =
+        fixture.store.write_many(&[session_core::contract::Write::Create(create)], fixture.now(0)).await?;
     for outcome in written {
-        let taken = session_core::Written::Created(Created::KeyTaken);
+        let taken = session_core::contract::Written::Created(Created::KeyTaken);
         ensure_eq!(outcome?, taken, "a create over {what}, in a batch");
     }
     Ok(())
@@ -62,25 +66,34 @@ async fn an_expired_key_is_taken_until_it_is_purged(ctx: Ctx) -> Verdict {
 async fn a_destroyed_key_is_taken_until_it_is_purged(ctx: Ctx) -> Verdict {
     let fixture = Fixture::new(&ctx).await?;
     if !fixture.can.tombstones {
-        return not_run("this table keeps no tombstones");
+        return does_not_apply("this table keeps no tombstones");
     }
-    let key = fixture.create("a", "first", 10).await?;
-    ensure!(fixture.destroy(&key, DestroyMode::Soft, 0).await?, "a live session cannot be destroyed");
-    expect_taken(&fixture, "a", "a destroyed session").await?;
-    fixture.expect_dead(&key, 0, "a destroyed session after creates over it").await?;
-    ensure_eq!(fixture.purge(10, 9).await?, 0, "the rows that a purge before the expiry removes");
-    expect_taken(&fixture, "a", "a destroyed session whose time is not yet up").await?;
-    ensure_eq!(fixture.purge(10, 10).await?, 1, "the rows that a purge after the expiry removes");
-    let created = fixture.try_create(&key, "second", 100).await?;
-    ensure_eq!(created, Created::Created, "a create after the purge");
+    for mode in [DestroyMode::Forget, DestroyMode::Keep] {
+        let key = fixture.create("a", "first", 10).await?;
+        ensure!(fixture.destroy(&key, mode, 0).await?, "a live session cannot be destroyed");
+        expect_taken(&fixture, "a", &format!("a session destroyed {mode:?}")).await?;
+        fixture.expect_dead(&key, 0, "a destroyed session after creates over it").await?;
+        ensure_eq!(fixture.purge(10, 9).await?, 0, "the rows that a purge before the expiry removes");
+        expect_taken(&fixture, "a", "a destroyed session whose time is not yet up").await?;
+        ensure_eq!(fixture.purge(10, 10).await?, 1, "the rows that a purge after the expiry removes");
+        let created = fixture.try_create(&key, "second", 100).await?;
+        ensure_eq!(created, Created::Created, "a create after the purge");
+        if let Some(ann) = fixture.principal("ann")? {
+            fixture.create_for(Some("ann"), "anns", "first", 10).await?;
+            let destroyed = fixture.store.destroy_all_of(&ann, None, mode, fixture.now(0)).await?;
+            ensure_eq!(destroyed, 1, "the sessions destroyed by principal");
+            expect_taken(&fixture, "anns", &format!("a session destroyed {mode:?} by its principal")).await?;
+        }
+        fixture.store.clear().await?;
+    }
     Ok(())
 }
 
 async fn a_key_without_a_row_is_free(ctx: Ctx) -> Verdict {
     let fixture = Fixture::new(&ctx).await?;
     let key = fixture.create("a", "first", 100).await?;
-    ensure!(fixture.destroy(&key, DestroyMode::Hard, 0).await?, "a live session cannot be destroyed");
-    ensure_eq!(fixture.try_create(&key, "second", 100).await?, Created::Created, "a create after a hard end");
+    ensure!(fixture.destroy(&key, DestroyMode::Remove, 0).await?, "a live session cannot be destroyed");
+    ensure_eq!(fixture.try_create(&key, "second", 100).await?, Created::Created, "a create after a removal");
     let record = fixture.load(&key, 0).await?;
     ensure_eq!(record.map(|record| record.version), Some(fixture.version(0)), "the version of a new session");
     ensure_eq!(fixture.store.clear().await?, 1, "the rows that clear removes");

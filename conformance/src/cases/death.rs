@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use session_core::contract::{Rotate, Rotated};
 use session_core::{
-    Clock, DestroyMode, ErrorKind, Gathering, ManualClock, Rotate, Rotated, SessionId, SessionStore,
-    SetOutcome, TimeToLive, Timestamp, Updated, Version,
+    Clock, DestroyMode, ErrorKind, Gathering, ManualClock, SessionId, Sessions, SetOutcome, TimeToLive,
+    Timestamp, Updated,
 };
 use tokio::task::JoinSet;
 
-use crate::case::{Case, Ctx, Stop, Verdict, case, ensure, ensure_eq, not_run};
+use crate::case::{Case, Ctx, Stop, Verdict, case, does_not_apply, ensure, ensure_eq};
 use crate::fixture::{Fixture, expect_refusal, persist};
 use crate::world::{T, at};
 
@@ -21,9 +22,9 @@ pub(crate) const CASES: &[Case] = &[
     case!(G3, Single, a_rotated_away_session_is_not_revived),
     case!(G3, Single, an_update_into_the_past_ends_a_session),
     case!(G3, Single, set_brings_no_session_back),
-    case!(G3, Single, a_soft_end_without_tombstones_is_refused),
-    case!(G3, Concurrent, an_end_is_final_for_concurrent_writers),
-    case!(G3, Concurrent, one_of_many_ends_is_told_so),
+    case!(G3, Single, a_row_that_stays_is_refused_without_tombstones),
+    case!(G3, Concurrent, a_destroy_is_final_for_concurrent_writers),
+    case!(G3, Concurrent, one_of_many_destroys_is_told_so),
 ];
 
 async fn an_absent_session_stays_absent(ctx: Ctx) -> Verdict {
@@ -55,12 +56,12 @@ async fn a_destroyed_session_is_not_revived(ctx: Ctx) -> Verdict {
         let key = fixture.create(&format!("{mode:?}"), "p", 2000).await?;
         fixture.update(&key, "q", 2000, 0).await?;
         ensure_eq!(fixture.destroy(&key, *mode, 0).await?, true, "destroying a live session, {mode:?}");
-        // Also at times before and after that of the end.
+        // Also at times before and after that of the destroy.
         for now in [0, -5, 5, 1999] {
             fixture.expect_dead(&key, now, &format!("a session destroyed {mode:?}, at {now}")).await?;
         }
-        if *mode == DestroyMode::Soft && fixture.can.rotation {
-            let other = fixture.create("rotates", "p", 2000).await?;
+        if *mode != DestroyMode::Remove && fixture.can.rotation {
+            let other = fixture.create(&format!("rotates onto {mode:?}"), "p", 2000).await?;
             let onto = fixture.rotate(&fixture.rotate_of(&other, &key, 2000), 0).await?;
             ensure_eq!(onto, Rotated::KeyTaken, "a rotation to the key of a destroyed session");
             fixture.expect_dead(&key, 0, "a destroyed session after a rotation to its key").await?;
@@ -72,7 +73,7 @@ async fn a_destroyed_session_is_not_revived(ctx: Ctx) -> Verdict {
 async fn a_rotated_away_session_is_not_revived(ctx: Ctx) -> Verdict {
     let fixture = Fixture::new(&ctx).await?;
     if !fixture.can.rotation {
-        return not_run("this table cannot rotate");
+        return does_not_apply("this table cannot rotate");
     }
     for mode in fixture.modes() {
         let old = fixture.create(&format!("old {mode:?}"), "p", 100).await?;
@@ -83,9 +84,9 @@ async fn a_rotated_away_session_is_not_revived(ctx: Ctx) -> Verdict {
         fixture.expect_dead(&old, 0, &format!("a session rotated away {mode:?}")).await?;
         fixture.expect_live(&new, "p", 0, "the session it was rotated to, after late writes").await?;
         let created = fixture.try_create(&old, "another", 100).await?;
-        let taken = *mode == DestroyMode::Soft;
+        let taken = *mode != DestroyMode::Remove;
         ensure_eq!(
-            created == session_core::Created::KeyTaken,
+            created == session_core::contract::Created::KeyTaken,
             taken,
             "whether the key of a session rotated away {mode:?} is taken"
         );
@@ -104,23 +105,23 @@ async fn an_update_into_the_past_ends_a_session(ctx: Ctx) -> Verdict {
 /// The handle's create-or-update, which is how the Node stores write.
 async fn set_brings_no_session_back(ctx: Ctx) -> Verdict {
     let store = ctx.store().await?;
-    let first = if store.capabilities().versions { Version::FIRST } else { Version::NONE };
     if !store.capabilities().tombstones {
-        return not_run("this table keeps no tombstones: an id that was destroyed is as good as new");
+        return does_not_apply("this table keeps no tombstones: an id that was destroyed is as good as new");
     }
     let clock = Arc::new(ManualClock::new(at(T)));
-    let sessions: SessionStore<u64> = SessionStore::builder(store)
+    let sessions: Sessions<u64> = Sessions::builder(store)
         .gathering(Gathering::OFF)
         .clock(Shared(Arc::clone(&clock)))
         .time_to_live(TimeToLive::fixed(Duration::from_secs(60))?)
         .build()?;
-    let (ended, expired) = (SessionId::new("ended")?, SessionId::new("expired")?);
-    for id in [&ended, &expired] {
-        ensure_eq!(sessions.set(id, &1).await?, SetOutcome::Created(first), "set with a new id");
+    let (destroyed, expired) = (SessionId::new("destroyed")?, SessionId::new("expired")?);
+    for id in [&destroyed, &expired] {
+        let set = sessions.set(id, &1).await?;
+        ensure!(matches!(set, SetOutcome::Created(_)), "set with a new id answers {set:?}");
     }
-    ensure!(sessions.destroy(&ended).await?, "a live session cannot be destroyed");
-    ensure_eq!(sessions.set(&ended, &2).await?, SetOutcome::Gone, "set with an id that was destroyed");
-    ensure!(sessions.load(&ended).await?.is_none(), "set brought a destroyed session back");
+    ensure!(sessions.destroy(&destroyed).await?, "a live session cannot be destroyed");
+    ensure_eq!(sessions.set(&destroyed, &2).await?, SetOutcome::Gone, "set with an id that was destroyed");
+    ensure!(sessions.load(&destroyed).await?.is_none(), "set brought a destroyed session back");
     clock.advance(Duration::from_secs(60));
     ensure_eq!(sessions.set(&expired, &2).await?, SetOutcome::Gone, "set with an id that has expired");
     ensure!(sessions.load(&expired).await?.is_none(), "set brought an expired session back");
@@ -137,25 +138,31 @@ impl Clock for Shared {
     }
 }
 
-async fn a_soft_end_without_tombstones_is_refused(ctx: Ctx) -> Verdict {
+async fn a_row_that_stays_is_refused_without_tombstones(ctx: Ctx) -> Verdict {
     let fixture = Fixture::new(&ctx).await?;
     if fixture.can.tombstones {
-        return not_run("this table keeps tombstones");
+        return does_not_apply("this table keeps tombstones");
     }
     let key = fixture.create("a", "p", 100).await?;
-    let ended = fixture.destroy(&key, DestroyMode::Soft, 0).await;
-    expect_refusal(ended, ErrorKind::Unsupported, "a soft end")?;
     let to = fixture.key("b")?;
-    let rotate = Rotate { mode: DestroyMode::Soft, ..fixture.rotate_of(&key, &to, 100) };
-    expect_refusal(fixture.rotate(&rotate, 0).await, ErrorKind::Unsupported, "a rotation with a soft end")?;
-    fixture.expect_live(&key, "p", 0, "a session after ends that were refused").await?;
+    for mode in [DestroyMode::Forget, DestroyMode::Keep] {
+        let destroyed = fixture.destroy(&key, mode, 0).await;
+        expect_refusal(destroyed, ErrorKind::Unsupported, &format!("a destroy, {mode:?}"))?;
+        let rotate = Rotate { mode, ..fixture.rotate_of(&key, &to, 100) };
+        expect_refusal(
+            fixture.rotate(&rotate, 0).await,
+            ErrorKind::Unsupported,
+            "a rotation with that mode",
+        )?;
+    }
+    fixture.expect_live(&key, "p", 0, "a session after destroys that were refused").await?;
     ensure_eq!(fixture.load(&to, 0).await?, None, "the key that a rotation was refused to");
     Ok(())
 }
 
 /// Writers, touchers and rotators go on until they are told that the session is gone; from the moment a destroy has
 /// returned nobody may find it.
-async fn an_end_is_final_for_concurrent_writers(ctx: Ctx) -> Verdict {
+async fn a_destroy_is_final_for_concurrent_writers(ctx: Ctx) -> Verdict {
     let handles = Fixture::handles(&ctx, 4).await?;
     for round in 0..10 {
         let mode = handles[0].modes()[round % handles[0].modes().len()];
@@ -182,9 +189,9 @@ async fn an_end_is_final_for_concurrent_writers(ctx: Ctx) -> Verdict {
             });
         }
         tokio::task::yield_now().await;
-        let ended = persist(|| handles[3].destroy(&key, mode, 0)).await?;
+        let destroyed = persist(|| handles[3].destroy(&key, mode, 0)).await?;
         over.store(true, Ordering::SeqCst);
-        ensure!(ended, "destroying a live session says that it is not live");
+        ensure!(destroyed, "destroying a live session says that it is not live");
         for fixture in &handles {
             ensure_eq!(fixture.load(&key, 0).await?, None, "a load after a destroy that returned");
         }
@@ -196,7 +203,7 @@ async fn an_end_is_final_for_concurrent_writers(ctx: Ctx) -> Verdict {
     Ok(())
 }
 
-async fn one_of_many_ends_is_told_so(ctx: Ctx) -> Verdict {
+async fn one_of_many_destroys_is_told_so(ctx: Ctx) -> Verdict {
     let handles = Fixture::handles(&ctx, 4).await?;
     for round in 0..10 {
         let mode = handles[0].modes()[round % handles[0].modes().len()];
@@ -210,7 +217,7 @@ async fn one_of_many_ends_is_told_so(ctx: Ctx) -> Verdict {
         while let Some(caller) = callers.join_next().await {
             told += u32::from(caller.map_err(|panic| Stop::Failed(panic.to_string()))??);
         }
-        ensure_eq!(told, 1, "the callers among 8 that ended one session");
+        ensure_eq!(told, 1, "the callers among 8 that destroyed one session");
     }
     Ok(())
 }

@@ -1,9 +1,11 @@
 //! G4: one boundary, exact to the millisecond.
 
-use session_core::{DestroyMode, Filter, Rotated, Timestamp, Updated};
+use session_core::contract::{Filter, Loaded, Rotated, Touched};
+use session_core::{DestroyMode, Fate, Timestamp, Updated, Version};
 
-use crate::case::{Case, Ctx, Verdict, case, ensure, ensure_eq, not_run};
+use crate::case::{Case, Ctx, Verdict, case, does_not_apply, ensure, ensure_eq};
 use crate::fixture::Fixture;
+use crate::plain::Plain as _;
 use crate::world::{T, at, limit};
 
 pub(crate) const CASES: &[Case] = &[
@@ -26,10 +28,18 @@ async fn expiry_is_exact_in_every_operation(ctx: Ctx) -> Verdict {
         for (now, live) in [(9, true), (10, false), (11, false)] {
             let key = fixture.create("s", "p", 10).await?;
             ensure_eq!(fixture.load(&key, now).await?.is_some(), live, "{}", what("load"));
-            let batch = fixture.store.load_many(std::slice::from_ref(&key), fixture.now(now)).await?;
+            let batch = fixture.store.find_many(std::slice::from_ref(&key), fixture.now(now)).await?;
             for record in batch {
                 ensure_eq!(record?.is_some(), live, "{}", what("load in a batch"));
             }
+            if fixture.can.versions {
+                let known = fixture.load_knowing(Version::FIRST, &key, now).await?;
+                ensure_eq!(known != Loaded::Gone, live, "{}", what("load with a known version"));
+                let touched = fixture.touch_expecting(Version::FIRST, &key, 10, now).await?;
+                ensure_eq!(touched != Touched::Gone, live, "{}", what("touch with an expected version"));
+            }
+            let fate = if live { Fate::Live } else { Fate::Expired };
+            ensure_eq!(fixture.fate(&key, now).await?, fate, "{}", what("fate"));
             ensure_eq!(fixture.count(now).await?, u64::from(live), "{}", what("count"));
             let listed = fixture.store.list(&Filter::default(), None, limit(10), fixture.now(now)).await?;
             ensure_eq!(listed.len(), usize::from(live), "{}", what("list"));
@@ -40,7 +50,7 @@ async fn expiry_is_exact_in_every_operation(ctx: Ctx) -> Verdict {
                 let to = fixture.key("t")?;
                 let rotated = fixture.rotate(&fixture.rotate_of(&key, &to, 10), now).await?;
                 ensure_eq!(rotated != Rotated::Gone, live, "{}", what("rotate"));
-                fixture.destroy(&to, DestroyMode::Hard, 9).await?;
+                fixture.destroy(&to, DestroyMode::Remove, 9).await?;
             }
             fixture.store.clear().await?;
 
@@ -54,10 +64,24 @@ async fn expiry_is_exact_in_every_operation(ctx: Ctx) -> Verdict {
                     let filter = Filter { principal: Some(principal.clone()) };
                     let count = fixture.store.count(&filter, time).await?;
                     ensure_eq!(count, u64::from(live), "{}", what("count by principal"));
-                    let ended = fixture.store.destroy_principal(&principal, None, *mode, time).await?;
-                    ensure_eq!(ended, u64::from(live), "{}", what("destroy by principal"));
+                    let destroyed = fixture.store.destroy_all_of(&principal, None, *mode, time).await?;
+                    ensure_eq!(destroyed, u64::from(live), "{}", what("destroy by principal"));
                     fixture.store.clear().await?;
                 }
+            }
+
+            if let Some(principal) = fixture.principal("ann")? {
+                let key = fixture.create_for(Some("ann"), "s", "p", 10).await?;
+                ensure_eq!(
+                    fixture.store.forget_principal(&principal, fixture.now(now)).await?,
+                    1,
+                    "{}",
+                    what("forget")
+                );
+                let destroyed = if fixture.can.tombstones { Fate::Destroyed } else { Fate::Unknown };
+                let fate = if live { destroyed } else { Fate::Expired };
+                ensure_eq!(fixture.fate(&key, now).await?, fate, "{}", what("what is forgotten"));
+                fixture.store.clear().await?;
             }
 
             fixture.create("s", "p", 10).await?;
@@ -93,7 +117,7 @@ async fn a_touch_moves_the_expiry_exactly(ctx: Ctx) -> Verdict {
 async fn times_at_the_ends_of_the_range_are_exact(ctx: Ctx) -> Verdict {
     let fixture = Fixture::new(&ctx).await?;
     if !fixture.can.exact_expiry {
-        return not_run("this table holds no exact expiries");
+        return does_not_apply("this table holds no exact expiries");
     }
     let min = i64::MIN;
     let max = i64::MAX;
@@ -121,14 +145,15 @@ async fn times_at_the_ends_of_the_range_are_exact(ctx: Ctx) -> Verdict {
         for now in [until.saturating_sub(1), until, until.saturating_add(1), min, max] {
             let live = now < until;
             let id = format!("{number} at {now}");
-            let create = session_core::Create {
+            let create = session_core::contract::Create {
                 key: fixture.key(&id)?,
                 payload: "p".into(),
                 expires_at: at(until),
                 principal: None,
+                version: Version::FIRST,
             };
             fixture.store.create(&create, at(now)).await?;
-            let record = fixture.store.load(&create.key, at(now)).await?;
+            let record = fixture.store.find(&create.key, at(now)).await?;
             ensure_eq!(record.is_some(), live, "whether a session until {until} is live at {now}");
             if let Some(record) = record {
                 ensure_eq!(record.expires_at, at(until), "an expiry as it is loaded");
@@ -138,8 +163,11 @@ async fn times_at_the_ends_of_the_range_are_exact(ctx: Ctx) -> Verdict {
             }
             let count = fixture.store.count(&Filter::default(), at(now)).await?;
             ensure_eq!(count, u64::from(live), "the count at {now} of a session until {until}");
-            let touch = session_core::Touch { key: create.key.clone(), expires_at: at(until) };
-            ensure_eq!(fixture.store.touch(&touch, at(now)).await?, live, "a touch at {now} until {until}");
+            ensure_eq!(
+                fixture.store.move_expiry(&create.key, at(until), at(now)).await?,
+                live,
+                "a touch at {now} until {until}"
+            );
             let purged = fixture.store.purge_expired(at(now), limit(10)).await?;
             ensure_eq!(purged, u64::from(!live), "a purge at {now} of a session until {until}");
             fixture.store.clear().await?;
@@ -151,21 +179,22 @@ async fn times_at_the_ends_of_the_range_are_exact(ctx: Ctx) -> Verdict {
 async fn never_is_never(ctx: Ctx) -> Verdict {
     let fixture = Fixture::new(&ctx).await?;
     let key = fixture.key("s")?;
-    let create = session_core::Create {
+    let create = session_core::contract::Create {
         key: key.clone(),
         payload: "p".into(),
         expires_at: Timestamp::NEVER,
         principal: None,
+        version: Version::FIRST,
     };
     fixture.store.create(&create, fixture.now(0)).await?;
     // A thousand years from now, and where the time can be anything, its last millisecond but one.
     let late = if fixture.can.exact_expiry { at(i64::MAX - 1) } else { at(T + 31_556_952_000_000) };
     for now in [fixture.now(0), late] {
-        let record = fixture.store.load(&key, now).await?;
+        let record = fixture.store.find(&key, now).await?;
         ensure!(record.is_some(), "a session without an end is dead at {now:?}");
         ensure_eq!(fixture.store.purge_expired(now, limit(10)).await?, 0, "the rows purged at {now:?}");
     }
-    let record = fixture.store.load(&key, fixture.now(0)).await?;
+    let record = fixture.store.find(&key, fixture.now(0)).await?;
     let expiry = record.map(|record| record.expires_at);
     ensure_eq!(expiry, Some(Timestamp::NEVER), "the expiry of a session without an end");
     Ok(())
@@ -183,21 +212,22 @@ async fn times_around_a_change_of_summer_time_are_exact(ctx: Ctx) -> Verdict {
         for step in -6..=6 {
             let until = change + step * quarter;
             let id = format!("until {until}");
-            let create = session_core::Create {
+            let create = session_core::contract::Create {
                 key: fixture.key(&id)?,
                 payload: "p".into(),
                 expires_at: at(until),
                 principal: None,
+                version: Version::FIRST,
             };
             fixture.store.create(&create, at(until - quarter)).await?;
             let (before, after) = (at(until - 1), at(until + if fixture.can.exact_expiry { 0 } else { 5 }));
-            let record = fixture.store.load(&create.key, before).await?;
+            let record = fixture.store.find(&create.key, before).await?;
             let Some(record) = record else {
                 return crate::case::failed(format!("a session until {until} is dead 1 ms before that"));
             };
             fixture.expect_expiry(record.expires_at, at(until), "near a change of summer time")?;
             ensure_eq!(
-                fixture.store.load(&create.key, after).await?,
+                fixture.store.find(&create.key, after).await?,
                 None,
                 "a session until {until} after that"
             );
@@ -208,14 +238,15 @@ async fn times_around_a_change_of_summer_time_are_exact(ctx: Ctx) -> Verdict {
 
 async fn every_millisecond_of_a_second_is_kept(ctx: Ctx) -> Verdict {
     let fixture = Fixture::new(&ctx).await?;
-    let writes: Vec<session_core::Write> = (0..1000)
+    let writes: Vec<session_core::contract::Write> = (0..1000)
         .step_by(7)
         .map(|ms| {
-            Ok(session_core::Write::Create(session_core::Create {
+            Ok(session_core::contract::Write::Create(session_core::contract::Create {
                 key: fixture.key(&format!("ms {ms}"))?,
                 payload: "p".into(),
                 expires_at: at(T + ms),
                 principal: None,
+                version: Version::FIRST,
             }))
         })
         .collect::<Verdict<_>>()?;
@@ -223,7 +254,7 @@ async fn every_millisecond_of_a_second_is_kept(ctx: Ctx) -> Verdict {
         outcome?;
     }
     for (ms, write) in (0..1000).step_by(7).zip(&writes) {
-        let Some(record) = fixture.store.load(write.key(), at(T + ms - 1)).await? else {
+        let Some(record) = fixture.store.find(write.key(), at(T + ms - 1)).await? else {
             return crate::case::failed(format!("a session until T+{ms} ms is dead 1 ms before that"));
         };
         fixture.expect_expiry(record.expires_at, at(T + ms), &format!("T+{ms} ms"))?;
@@ -246,20 +277,21 @@ async fn times_need_not_ascend(ctx: Ctx) -> Verdict {
 async fn an_inexact_expiry_is_never_early_and_hardly_late(ctx: Ctx) -> Verdict {
     let fixture = Fixture::new(&ctx).await?;
     if fixture.can.exact_expiry {
-        return not_run("this table holds expiries exactly");
+        return does_not_apply("this table holds expiries exactly");
     }
     for ms in 0..50 {
         let until = T + ms;
-        let create = session_core::Create {
+        let create = session_core::contract::Create {
             key: fixture.key(&format!("ms {ms}"))?,
             payload: "p".into(),
             expires_at: at(until),
             principal: None,
+            version: Version::FIRST,
         };
         fixture.store.create(&create, at(T - 1)).await?;
-        let early = fixture.store.load(&create.key, at(until - 1)).await?;
+        let early = fixture.store.find(&create.key, at(until - 1)).await?;
         ensure!(early.is_some(), "a session until T+{ms} ms is dead 1 ms before that");
-        let late = fixture.store.load(&create.key, at(until + crate::world::SLACK)).await?;
+        let late = fixture.store.find(&create.key, at(until + crate::world::SLACK)).await?;
         ensure!(late.is_none(), "a session until T+{ms} ms is live {} ms later", crate::world::SLACK);
     }
     Ok(())

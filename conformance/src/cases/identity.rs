@@ -1,9 +1,11 @@
 //! G1: two ids are the same session if and only if their bytes are equal.
 
-use session_core::{Create, DestroyMode, ErrorKind, KeyFormat, Payload, SessionKey, Touch, Update, Write};
+use session_core::contract::{Create, Payload, Touch, Update, Write};
+use session_core::{DestroyMode, ErrorKind, KeyFormat, SessionKey, Version};
 
 use crate::case::{Case, Ctx, Verdict, case, ensure, ensure_eq};
 use crate::fixture::{Fixture, expect_refusal};
+use crate::plain::Plain as _;
 
 pub(crate) const CASES: &[Case] = &[
     case!(G1, Single, similar_ids_are_different_sessions),
@@ -37,15 +39,16 @@ async fn expect_distinct(fixture: &Fixture, keys: &[(String, SessionKey)]) -> Ve
             payload: Payload::from(name.as_str()),
             expires_at: fixture.until(100),
             principal: None,
+            version: Version::FIRST,
         };
         let created = fixture.store.create(&create, fixture.now(0)).await?;
-        ensure_eq!(created, session_core::Created::Created, "creating {name:?} beside similar ids");
+        ensure_eq!(created, session_core::contract::Created::Created, "creating {name:?} beside similar ids");
     }
     for (name, key) in keys {
         fixture.expect_live(key, name, 0, &format!("{name:?} beside similar ids")).await?;
     }
     let all: Vec<SessionKey> = keys.iter().map(|(_, key)| key.clone()).collect();
-    for ((name, _), record) in keys.iter().zip(fixture.store.load_many(&all, fixture.now(0)).await?) {
+    for ((name, _), record) in keys.iter().zip(fixture.store.find_many(&all, fixture.now(0)).await?) {
         let payload = record?.map(|record| record.payload.as_str().to_owned());
         ensure_eq!(payload.as_deref(), Some(name.as_str()), "{name:?} in a batch with similar ids");
     }
@@ -53,7 +56,7 @@ async fn expect_distinct(fixture: &Fixture, keys: &[(String, SessionKey)]) -> Ve
     for (name, key) in keys {
         ensure!(listed.contains(key), "{name:?} is not listed beside similar ids");
     }
-    // Change and end every second one; the others must not notice.
+    // Change and destroy every second one; the others must not notice.
     for (name, key) in keys.iter().skip(1).step_by(2) {
         fixture.update(key, &format!("{name}, changed"), 100, 0).await?;
         fixture.touch(key, 200, 0).await?;
@@ -70,13 +73,13 @@ async fn expect_distinct(fixture: &Fixture, keys: &[(String, SessionKey)]) -> Ve
         )?;
     }
     for (name, key) in keys.iter().skip(1).step_by(2) {
-        ensure!(fixture.destroy(key, DestroyMode::Hard, 0).await?, "{name:?} cannot be destroyed");
+        ensure!(fixture.destroy(key, DestroyMode::Remove, 0).await?, "{name:?} cannot be destroyed");
     }
     for (name, key) in keys.iter().step_by(2) {
         fixture.expect_live(key, name, 0, "after the end of a similar id").await?;
     }
     for (name, key) in keys.iter().skip(1).step_by(2) {
-        ensure_eq!(fixture.load(key, 0).await?, None, "{name:?} after its end");
+        ensure_eq!(fixture.load(key, 0).await?, None, "{name:?} after it was destroyed");
     }
     Ok(())
 }
@@ -193,10 +196,10 @@ async fn hostile_ids_are_ordinary_ids(ctx: Ctx) -> Verdict {
         fixture.expect_live(&key, id, 0, &format!("the id {id:?}")).await?;
         fixture.update(&key, "changed", 100, 0).await?;
         fixture.expect_live(&key, "changed", 0, &format!("the id {id:?} after an update")).await?;
-        ensure!(fixture.destroy(&key, DestroyMode::Hard, 0).await?, "the id {id:?} cannot be destroyed");
-        ensure_eq!(fixture.load(&key, 0).await?, None, "the id {id:?} after its end");
+        ensure!(fixture.destroy(&key, DestroyMode::Remove, 0).await?, "the id {id:?} cannot be destroyed");
+        ensure_eq!(fixture.load(&key, 0).await?, None, "the id {id:?} after it was destroyed");
     }
-    ensure_eq!(fixture.count(0).await?, 0, "the sessions after each was ended");
+    ensure_eq!(fixture.count(0).await?, 0, "the sessions after each was destroyed");
     Ok(())
 }
 
@@ -213,21 +216,22 @@ async fn a_key_of_the_other_format_is_refused(ctx: Ctx) -> Verdict {
         payload: Payload::from(""),
         expires_at: fixture.until(100),
         principal: None,
+        version: Version::FIRST,
     };
     let update = Update {
         key: key.clone(),
         payload: Payload::from(""),
-        expires_at: fixture.until(100),
+        expires_at: Some(fixture.until(100)),
         principal: None,
         expected: None,
     };
-    let touch = Touch { key: key.clone(), expires_at: fixture.until(100) };
+    let touch = Touch { key: key.clone(), expires_at: fixture.until(100), expected: None };
     let invalid = ErrorKind::InvalidInput;
     expect_refusal(store.create(&create, now).await, invalid, "create")?;
-    expect_refusal(store.load(&key, now).await, invalid, "load")?;
+    expect_refusal(store.find(&key, now).await, invalid, "load")?;
     expect_refusal(store.update(&update, now).await, invalid, "update")?;
     expect_refusal(store.touch(&touch, now).await, invalid, "touch")?;
-    expect_refusal(fixture.destroy(&key, DestroyMode::Hard, 0).await, invalid, "destroy")?;
+    expect_refusal(fixture.destroy(&key, DestroyMode::Remove, 0).await, invalid, "destroy")?;
     if fixture.can.rotation {
         let away = fixture.rotate_of(&own, &key, 100);
         expect_refusal(fixture.rotate(&away, 0).await, invalid, "rotate to it")?;
@@ -235,7 +239,7 @@ async fn a_key_of_the_other_format_is_refused(ctx: Ctx) -> Verdict {
         expect_refusal(fixture.rotate(&from, 0).await, invalid, "rotate from it")?;
     }
     // In a batch it may be refused by itself or with the whole batch.
-    let loads = store.load_many(std::slice::from_ref(&key), now).await;
+    let loads = store.find_many(std::slice::from_ref(&key), now).await;
     let load = loads.and_then(|outcomes| outcomes.into_iter().collect::<Result<Vec<_>, _>>());
     expect_refusal(load, invalid, "load in a batch")?;
     let writes = store.write_many(&[Write::Touch(touch)], now).await;

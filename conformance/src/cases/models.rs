@@ -15,8 +15,17 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 async fn sessions_live_and_die_as_the_model_says(ctx: Ctx) -> Verdict {
-    let mix =
-        Mix { create: 6, load: 3, update: 4, touch: 4, destroy: 5, rotate: 2, purge: 1, ..Mix::default() };
+    let mix = Mix {
+        create: 6,
+        load: 3,
+        update: 4,
+        touch: 4,
+        destroy: 5,
+        rotate: 2,
+        fate: 5,
+        purge: 1,
+        ..Mix::default()
+    };
     check(&ctx, mix).await
 }
 
@@ -27,6 +36,7 @@ async fn expiries_are_as_the_model_says(ctx: Ctx) -> Verdict {
         update: 3,
         touch: 5,
         destroy: 1,
+        rotate: 1,
         list: 2,
         count: 2,
         purge: 2,
@@ -62,7 +72,9 @@ async fn principals_are_as_the_model_says(ctx: Ctx) -> Verdict {
         update: 3,
         destroy: 1,
         rotate: 2,
+        fate: 1,
         destroy_principal: 4,
+        forget_principal: 2,
         list: 5,
         count: 3,
         ..Mix::default()

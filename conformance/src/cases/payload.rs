@@ -3,10 +3,12 @@
 use std::fmt;
 use std::num::NonZeroU32;
 
-use session_core::{Create, Created, ErrorKind, Gathering, Payload, Rotate, SessionStore, Write, Written};
+use session_core::contract::{Create, Created, Payload, Rotate, Write, Written};
+use session_core::{ErrorKind, Gathering, Sessions, Version};
 
 use crate::case::{Case, Ctx, Verdict, case, ensure, ensure_eq, failed};
 use crate::fixture::Fixture;
+use crate::plain::Plain as _;
 use crate::rng::Rng;
 use crate::wrap::Watched;
 
@@ -87,20 +89,23 @@ async fn payloads_come_back_byte_for_byte(ctx: Ctx) -> Verdict {
             payload: Payload::from(text.as_str()),
             expires_at: fixture.until(100),
             principal: None,
+            version: Version::FIRST,
         }));
     }
     for outcome in fixture.store.write_many(&writes, fixture.now(0)).await? {
         ensure_eq!(outcome?, Written::Created(Created::Created), "creating in a batch");
     }
     let keys: Vec<_> = writes.iter().map(|write| write.key().clone()).collect();
-    let loaded = fixture.store.load_many(&keys, fixture.now(0)).await?;
+    let loaded = fixture.store.find_many(&keys, fixture.now(0)).await?;
     for (text, record) in texts.iter().zip(loaded) {
         let payload = record?.map(|record| record.payload.as_str().to_owned());
         ensure_eq!(payload.as_ref(), Some(text), "a payload that was loaded in a batch");
     }
     let everything = NonZeroU32::MAX;
-    let listed =
-        fixture.store.list(&session_core::Filter::default(), None, everything, fixture.now(0)).await?;
+    let listed = fixture
+        .store
+        .list(&session_core::contract::Filter::default(), None, everything, fixture.now(0))
+        .await?;
     for entry in listed {
         let Some(number) = keys.iter().position(|key| *key == entry.key) else { continue };
         ensure_eq!(entry.record?.payload.as_str(), texts[number], "a payload that was listed");
@@ -172,6 +177,7 @@ async fn large_payloads_are_kept_whole(ctx: Ctx) -> Verdict {
                 payload: Payload::from(format!("{number}{text}")),
                 expires_at: fixture.until(100),
                 principal: None,
+                version: Version::FIRST,
             }))
         })
         .collect::<Verdict<_>>()?;
@@ -242,8 +248,8 @@ async fn random_text_comes_back_byte_for_byte(ctx: Ctx) -> Verdict {
 async fn too_large_data_is_refused_before_any_io(ctx: Ctx) -> Verdict {
     let store = ctx.store().await?;
     let (watched, watch) = Watched::new(store);
-    let sessions: SessionStore<String> =
-        SessionStore::builder(watched).gathering(Gathering::OFF).payload_limit(1000).build()?;
+    let sessions: Sessions<String> =
+        Sessions::builder(watched).gathering(Gathering::OFF).payload_limit(1000).build()?;
     // In JSON the text has two quotes more.
     let (fits, over) = ("x".repeat(998), "x".repeat(999));
     let id = sessions.create(&fits).await?.id;

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use session_core::{DestroyMode, ErrorKind, Filter, Principal, Rotate, SessionKey, Update};
+use session_core::contract::{Filter, Rotate, Update};
+use session_core::{DestroyMode, ErrorKind, Principal, SessionKey, Version};
 use tokio::task::JoinSet;
 
-use crate::case::{Case, Ctx, Stop, Verdict, case, ensure, ensure_eq, not_run};
+use crate::case::{Case, Ctx, Stop, Verdict, case, does_not_apply, ensure, ensure_eq};
 use crate::fixture::{Fixture, expect_refusal, persist};
+use crate::plain::Plain as _;
 use crate::world::limit;
 
 pub(crate) const CASES: &[Case] = &[
@@ -17,16 +19,16 @@ pub(crate) const CASES: &[Case] = &[
     case!(G14, Single, sessions_of_a_principal_are_listed_and_counted_exactly),
     case!(G14, Single, similar_principals_are_different),
     case!(G14, Single, hostile_principals_are_ordinary_principals),
-    case!(G14, Single, an_end_by_principal_takes_all_of_them_and_no_other),
-    case!(G14, Single, a_hard_end_by_principal_leaves_no_row_beyond_the_next_purge),
-    case!(G14, Concurrent, an_end_by_principal_is_complete_beside_writers),
+    case!(G14, Single, a_destroy_by_principal_takes_all_of_them_and_no_other),
+    case!(G14, Single, a_removal_by_principal_leaves_no_row_beyond_the_next_purge),
+    case!(G14, Concurrent, a_destroy_by_principal_is_complete_beside_writers),
     case!(G14, Concurrent, all_but_this_one_is_one_step),
     case!(G14, Single, principals_without_the_ability_are_refused),
 ];
 
 async fn able(ctx: &Ctx) -> Verdict<Fixture> {
     let fixture = Fixture::new(ctx).await?;
-    if fixture.can.principals { Ok(fixture) } else { not_run("this table holds no principals") }
+    if fixture.can.principals { Ok(fixture) } else { does_not_apply("this table holds no principals") }
 }
 
 fn of(principal: &str) -> Verdict<Filter> {
@@ -95,7 +97,7 @@ async fn a_walk_beside_changes_meets_what_stays_once(ctx: Ctx) -> Verdict {
                 let key = fixture.create(&format!("changer {changer}, turn {turn}"), "p", 100).await?;
                 persist(|| fixture.update(&staying[turn % 30], "q", 100, 0)).await?;
                 persist(|| fixture.touch(&staying[(turn + 7) % 30], 200, 0)).await?;
-                persist(|| fixture.destroy(&key, DestroyMode::Hard, 0)).await?;
+                persist(|| fixture.destroy(&key, DestroyMode::Remove, 0)).await?;
                 turn += 1;
                 tokio::task::yield_now().await;
             }
@@ -127,8 +129,8 @@ async fn sessions_of_a_principal_are_listed_and_counted_exactly(ctx: Ctx) -> Ver
         fixture.create(&format!("nobody {number}"), "p", 100).await?;
     }
     fixture.create_for(Some("ann"), "expired", "p", 0).await?;
-    let ended = fixture.create_for(Some("ann"), "ended", "p", 100).await?;
-    fixture.destroy(&ended, fixture.modes()[0], 0).await?;
+    let destroyed = fixture.create_for(Some("ann"), "destroyed", "p", 100).await?;
+    fixture.destroy(&destroyed, fixture.modes()[0], 0).await?;
     let expect = async |expected: &[SessionKey], what: &str| {
         for page in [1, 2, 3, 100] {
             let walked = fixture.walk(&of("ann")?, page, 0).await?;
@@ -169,26 +171,28 @@ async fn sessions_of_a_principal_are_listed_and_counted_exactly(ctx: Ctx) -> Ver
     Ok(())
 }
 
-async fn a_hard_end_by_principal_leaves_no_row_beyond_the_next_purge(ctx: Ctx) -> Verdict {
+async fn a_removal_by_principal_leaves_no_row_beyond_the_next_purge(ctx: Ctx) -> Verdict {
     let fixture = able(&ctx).await?;
     let ann = Principal::new("ann")?;
     let bobs = fixture.create_for(Some("bob"), "bob's", "p", 100).await?;
     for number in 0..5 {
         fixture.create_for(Some("ann"), &format!("ann {number}"), "p", 100).await?;
     }
-    let ended = fixture.store.destroy_principal(&ann, None, DestroyMode::Hard, fixture.now(0)).await?;
-    ensure_eq!(ended, 5, "the sessions that an end by principal takes");
-    if !fixture.can.hard_ends {
+    let destroyed = fixture.store.destroy_all_of(&ann, None, DestroyMode::Remove, fixture.now(0)).await?;
+    ensure_eq!(destroyed, 5, "the sessions that a destroy by principal takes");
+    if !fixture.can.removes_principal_rows {
         fixture.purge(100, 0).await?;
     }
     for number in 0..5 {
         let key = fixture.create(&format!("ann {number}"), "another", 100).await?;
-        fixture.expect_live(&key, "another", 0, "a new session under the key of one that was ended").await?;
+        fixture
+            .expect_live(&key, "another", 0, "a new session under the key of one that was destroyed")
+            .await?;
     }
     fixture.expect_live(&bobs, "p", 0, "the session of another").await
 }
 
-/// Each principal has one session; each is listed alone, and ended alone. Families share no id.
+/// Each principal has one session; each is listed alone, and destroyed alone. Families share no id.
 async fn expect_distinct(fixture: &Fixture, family: usize, principals: &[String]) -> Verdict {
     let mut keys = Vec::new();
     for (number, principal) in principals.iter().enumerate() {
@@ -206,8 +210,9 @@ async fn expect_distinct(fixture: &Fixture, family: usize, principals: &[String]
     let mut left = principals.len();
     for principal in principals {
         let named = Principal::new(principal.as_str())?;
-        let ended = fixture.store.destroy_principal(&named, None, DestroyMode::Hard, fixture.now(0)).await?;
-        ensure_eq!(ended, 1, "the sessions that the end of {principal:?} takes");
+        let destroyed =
+            fixture.store.destroy_all_of(&named, None, DestroyMode::Remove, fixture.now(0)).await?;
+        ensure_eq!(destroyed, 1, "the sessions that the destroy of {principal:?} takes");
         left -= 1;
         ensure_eq!(fixture.count(0).await?, u64::try_from(left).unwrap_or(0), "the sessions of the others");
     }
@@ -268,7 +273,7 @@ async fn hostile_principals_are_ordinary_principals(ctx: Ctx) -> Verdict {
     expect_distinct(&fixture, 0, &names).await
 }
 
-async fn an_end_by_principal_takes_all_of_them_and_no_other(ctx: Ctx) -> Verdict {
+async fn a_destroy_by_principal_takes_all_of_them_and_no_other(ctx: Ctx) -> Verdict {
     let fixture = able(&ctx).await?;
     let (ann, now) = (Principal::new("ann")?, fixture.now(0));
     for mode in fixture.modes() {
@@ -281,41 +286,48 @@ async fn an_end_by_principal_takes_all_of_them_and_no_other(ctx: Ctx) -> Verdict
         fixture.create_for(Some("ann"), "expired", "p", 0).await?;
 
         let except = fixture.key("ann 2")?;
-        let end = |except: Option<SessionKey>| {
+        let destroy = |except: Option<SessionKey>| {
             let (store, ann) = (&fixture.store, &ann);
-            async move { store.destroy_principal(ann, except.as_ref(), *mode, now).await }
+            async move { store.destroy_all_of(ann, except.as_ref(), *mode, now).await }
         };
-        ensure_eq!(end(Some(except.clone())).await?, 4, "the sessions ended, of 5 all but one, {mode:?}");
+        ensure_eq!(
+            destroy(Some(except.clone())).await?,
+            4,
+            "the sessions destroyed, of 5 all but one, {mode:?}"
+        );
         fixture.expect_live(&except, "p", 0, "the one that is excepted").await?;
         for key in theirs.iter().filter(|key| **key != except) {
-            fixture.expect_dead(key, 0, "a session that was ended by its principal").await?;
+            fixture.expect_dead(key, 0, "a session that was destroyed by its principal").await?;
         }
-        ensure_eq!(end(Some(except.clone())).await?, 0, "the sessions ended when only the one is left");
+        ensure_eq!(
+            destroy(Some(except.clone())).await?,
+            0,
+            "the sessions destroyed when only the one is left"
+        );
         // Exceptions that are not among theirs change nothing.
         for (number, other, expected) in [(1, &bob, 2), (2, &theirs[0], 1)] {
             let again = fixture.create_for(Some("ann"), &format!("again {number}"), "p", 100).await?;
             ensure_eq!(
-                end(Some(other.clone())).await?,
+                destroy(Some(other.clone())).await?,
                 expected,
-                "the sessions ended, with a foreign exception"
+                "the sessions destroyed, with a foreign exception"
             );
-            ensure_eq!(fixture.load(&again, 0).await?, None, "a session that was ended by its principal");
+            ensure_eq!(fixture.load(&again, 0).await?, None, "a session that was destroyed by its principal");
         }
         for key in [&bob, &nobody] {
             fixture.expect_live(key, "p", 0, "a session of nobody or another principal").await?;
         }
-        ensure_eq!(end(None).await?, 0, "the sessions ended when none is left");
+        ensure_eq!(destroy(None).await?, 0, "the sessions destroyed when none is left");
         fixture.store.clear().await?;
     }
     Ok(())
 }
 
-/// While their sessions are created, renewed and rotated, a principal is ended: whatever was there before is ended,
-/// or lives on under the key that it was rotated to in the meantime, which the next end takes.
-async fn an_end_by_principal_is_complete_beside_writers(ctx: Ctx) -> Verdict {
+/// While sessions of a principal are created and renewed, all of them are destroyed: whatever was there before is dead.
+async fn a_destroy_by_principal_is_complete_beside_writers(ctx: Ctx) -> Verdict {
     let handles = Fixture::handles(&ctx, 3).await?;
     if !handles[0].can.principals {
-        return not_run("this table holds no principals");
+        return does_not_apply("this table holds no principals");
     }
     let ann = Principal::new("ann")?;
     for round in 0..8 {
@@ -335,17 +347,17 @@ async fn an_end_by_principal_is_complete_beside_writers(ctx: Ctx) -> Verdict {
                     persist(|| fixture.store.update(&saved, fixture.now(0))).await?;
                     persist(|| fixture.touch(&key, 200, 0)).await?;
                 }
-                let id = format!("round {round}, made beside the end, {number}");
+                let id = format!("round {round}, made beside the destroy, {number}");
                 persist(|| async { Ok(fixture.create_for(Some("ann"), &id, "p", 100).await) }).await??;
                 Ok::<_, Stop>(())
             });
         }
-        persist(|| handles[2].store.destroy_principal(&ann, None, mode, handles[2].now(0))).await?;
+        persist(|| handles[2].store.destroy_all_of(&ann, None, mode, handles[2].now(0))).await?;
         for key in &before {
             ensure_eq!(
                 handles[2].load(key, 0).await?,
                 None,
-                "a session that was there before its principal's end"
+                "a session that was there before its principal's sessions were destroyed"
             );
         }
         while let Some(writer) = writers.join_next().await {
@@ -355,28 +367,28 @@ async fn an_end_by_principal_is_complete_beside_writers(ctx: Ctx) -> Verdict {
             ensure_eq!(
                 handles[1].load(key, 0).await?,
                 None,
-                "a session after its principal's end, and late writes"
+                "a session after its principal's sessions were destroyed, and late writes"
             );
         }
         handles[0].expect_live(&bystander, "p", 0, "a session of another principal").await?;
         let rest = handles[0].walk(&of("ann")?, 100, 0).await?.len();
-        let ended =
-            persist(|| handles[0].store.destroy_principal(&ann, None, mode, handles[0].now(0))).await?;
+        let destroyed =
+            persist(|| handles[0].store.destroy_all_of(&ann, None, mode, handles[0].now(0))).await?;
         ensure_eq!(
-            ended,
+            destroyed,
             u64::try_from(rest).unwrap_or(0),
-            "the sessions that were made beside the first end"
+            "the sessions that were made beside the first destroy"
         );
     }
     Ok(())
 }
 
-/// Several of a principal's sessions each ask to end all others at once. In every order one of them is excepted
+/// Several of a principal's sessions each ask to destroy all others at once. In every order one of them is excepted
 /// last, and no two survive.
 async fn all_but_this_one_is_one_step(ctx: Ctx) -> Verdict {
     let handles = Fixture::handles(&ctx, 4).await?;
     if !handles[0].can.principals {
-        return not_run("this table holds no principals");
+        return does_not_apply("this table holds no principals");
     }
     let ann = Principal::new("ann")?;
     for round in 0..10 {
@@ -390,18 +402,18 @@ async fn all_but_this_one_is_one_step(ctx: Ctx) -> Verdict {
         for fixture in handles.clone() {
             let (ann, keep) = (ann.clone(), keys[0].clone());
             callers.spawn(async move {
-                persist(|| fixture.store.destroy_principal(&ann, Some(&keep), mode, fixture.now(0))).await
+                persist(|| fixture.store.destroy_all_of(&ann, Some(&keep), mode, fixture.now(0))).await
             });
         }
-        let mut ended = 0;
+        let mut destroyed = 0;
         while let Some(caller) = callers.join_next().await {
-            ended += caller.map_err(|panic| Stop::Failed(panic.to_string()))??;
+            destroyed += caller.map_err(|panic| Stop::Failed(panic.to_string()))??;
         }
-        ensure_eq!(ended, 5, "the sessions that four ends of all but one say they took, of 6");
+        ensure_eq!(destroyed, 5, "the sessions that four destroys of all but one say they took, of 6");
         handles[1].expect_live(&keys[0], "p", 0, "the one that all excepted").await?;
         ensure_eq!(handles[2].walk(&of("ann")?, 10, 0).await?, keys[..1], "the sessions that are left");
         ensure!(
-            handles[0].destroy(&keys[0], DestroyMode::Hard, 0).await?,
+            handles[0].destroy(&keys[0], DestroyMode::Remove, 0).await?,
             "a live session cannot be destroyed"
         );
     }
@@ -411,16 +423,17 @@ async fn all_but_this_one_is_one_step(ctx: Ctx) -> Verdict {
 async fn principals_without_the_ability_are_refused(ctx: Ctx) -> Verdict {
     let fixture = Fixture::new(&ctx).await?;
     if fixture.can.principals {
-        return not_run("this table holds principals");
+        return does_not_apply("this table holds principals");
     }
     let (store, now, ann) = (&fixture.store, fixture.now(0), Principal::new("ann")?);
     let key = fixture.create("s", "p", 100).await?;
     let unsupported = ErrorKind::Unsupported;
-    let create = session_core::Create {
+    let create = session_core::contract::Create {
         key: fixture.key("t")?,
         payload: "p".into(),
         expires_at: fixture.until(100),
         principal: Some(ann.clone()),
+        version: Version::FIRST,
     };
     expect_refusal(store.create(&create, now).await, unsupported, "a create with a principal")?;
     let update = Update { principal: Some(ann.clone()), ..fixture.update_of(&key, "q", 100) };
@@ -428,9 +441,10 @@ async fn principals_without_the_ability_are_refused(ctx: Ctx) -> Verdict {
     expect_refusal(store.list(&of("ann")?, None, limit(10), now).await, unsupported, "a list by principal")?;
     expect_refusal(store.count(&of("ann")?, now).await, unsupported, "a count by principal")?;
     for mode in fixture.modes() {
-        let ended = store.destroy_principal(&ann, None, *mode, now).await;
-        expect_refusal(ended, unsupported, "an end by principal")?;
+        let destroyed = store.destroy_all_of(&ann, None, *mode, now).await;
+        expect_refusal(destroyed, unsupported, "a destroy by principal")?;
     }
+    expect_refusal(store.forget_principal(&ann, now).await, unsupported, "forgetting a principal")?;
     if fixture.can.rotation {
         let to = fixture.key("u")?;
         let rotate = Rotate { principal: Some(ann), ..fixture.rotate_of(&key, &to, 100) };

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use session_core::{Created, DestroyMode, ErrorKind, Payload, Rotate, Rotated, SessionKey, Version};
+use session_core::contract::{Created, Payload, Rotate, Rotated};
+use session_core::{DestroyMode, ErrorKind, SessionKey, Version};
 use tokio::task::JoinSet;
 
-use crate::case::{Case, Ctx, Stop, Verdict, case, ensure, ensure_eq, failed, not_run};
+use crate::case::{Case, Ctx, Stop, Verdict, case, does_not_apply, ensure, ensure_eq, failed};
 use crate::fixture::{Fixture, expect_refusal, persist};
 
 pub(crate) const CASES: &[Case] = &[
@@ -21,7 +22,7 @@ pub(crate) const CASES: &[Case] = &[
 
 async fn able(ctx: &Ctx) -> Verdict<Fixture> {
     let fixture = Fixture::new(ctx).await?;
-    if fixture.can.rotation { Ok(fixture) } else { not_run("this table cannot rotate") }
+    if fixture.can.rotation { Ok(fixture) } else { does_not_apply("this table cannot rotate") }
 }
 
 async fn a_rotation_moves_the_session(ctx: Ctx) -> Verdict {
@@ -70,9 +71,9 @@ async fn a_rotation_to_a_taken_key_changes_nothing(ctx: Ctx) -> Verdict {
     let live = fixture.create("live", "another", 100).await?;
     let mut taken = vec![(live.clone(), "live"), (fixture.create("expired", "x", 0).await?, "expired")];
     if fixture.can.tombstones {
-        let ended = fixture.create("ended", "x", 100).await?;
-        fixture.destroy(&ended, DestroyMode::Soft, 0).await?;
-        taken.push((ended, "destroyed"));
+        let destroyed = fixture.create("destroyed", "x", 100).await?;
+        fixture.destroy(&destroyed, DestroyMode::Keep, 0).await?;
+        taken.push((destroyed, "destroyed"));
     }
     let before = fixture.load(&session, 0).await?;
     for (to, what) in taken {
@@ -95,7 +96,7 @@ async fn a_rotation_to_a_taken_key_changes_nothing(ctx: Ctx) -> Verdict {
 async fn a_rotation_of_another_version_changes_nothing(ctx: Ctx) -> Verdict {
     let fixture = able(&ctx).await?;
     if !fixture.can.versions {
-        return not_run("this table holds no versions");
+        return does_not_apply("this table holds no versions");
     }
     let session = fixture.create("s", "p", 100).await?;
     fixture.update(&session, "q", 100, 0).await?;
@@ -107,7 +108,7 @@ async fn a_rotation_of_another_version_changes_nothing(ctx: Ctx) -> Verdict {
         ensure_eq!(fixture.rotate(&rotate, 0).await?, Rotated::Stale, "a rotation of version {version}");
         ensure_eq!(fixture.load(&session, 0).await?, before, "the session after a stale rotation");
         ensure_eq!(fixture.try_create(&to, "free", 100).await?, Created::Created, "the new key after that");
-        ensure!(fixture.destroy(&to, DestroyMode::Hard, 0).await?, "a live session cannot be destroyed");
+        ensure!(fixture.destroy(&to, DestroyMode::Remove, 0).await?, "a live session cannot be destroyed");
     }
     Ok(())
 }
@@ -125,7 +126,7 @@ async fn a_rotation_to_the_same_key_is_refused(ctx: Ctx) -> Verdict {
 async fn a_rotation_without_the_ability_is_refused(ctx: Ctx) -> Verdict {
     let fixture = Fixture::new(&ctx).await?;
     if fixture.can.rotation {
-        return not_run("this table can rotate");
+        return does_not_apply("this table can rotate");
     }
     let session = fixture.create("s", "p", 100).await?;
     let to = fixture.key("t")?;
@@ -139,7 +140,7 @@ async fn a_rotation_without_the_ability_is_refused(ctx: Ctx) -> Verdict {
 async fn one_of_many_rotations_wins(ctx: Ctx) -> Verdict {
     let handles = Fixture::handles(&ctx, 4).await?;
     if !handles[0].can.rotation {
-        return not_run("this table cannot rotate");
+        return does_not_apply("this table cannot rotate");
     }
     for round in 0..10 {
         let mode = handles[0].modes()[round % handles[0].modes().len()];
@@ -176,7 +177,7 @@ async fn one_of_many_rotations_wins(ctx: Ctx) -> Verdict {
 async fn old_or_new_is_live_at_every_instant(ctx: Ctx) -> Verdict {
     let handles = Fixture::handles(&ctx, 3).await?;
     if !handles[0].can.rotation {
-        return not_run("this table cannot rotate");
+        return does_not_apply("this table cannot rotate");
     }
     const LINKS: usize = 30;
     let chain: Vec<SessionKey> =

@@ -1,10 +1,12 @@
 //! G13: separate tables.
 
-use session_core::{Created, ErrorKind, Principal, TableName};
+use session_core::contract::Created;
+use session_core::{ErrorKind, Principal, TableName};
 
 use crate::Namespace;
 use crate::case::{Case, Ctx, Verdict, case, ensure, ensure_eq, failed};
 use crate::fixture::Fixture;
+use crate::plain::Plain as _;
 use crate::rng::Rng;
 
 pub(crate) const CASES: &[Case] = &[
@@ -35,7 +37,7 @@ async fn two_tables_never_see_each_other(ctx: Ctx) -> Verdict {
     ours.purge(100, 0).await?;
     if let Some(principal) = principal {
         let principal = Principal::new(principal)?;
-        ours.store.destroy_principal(&principal, None, ours.modes()[0], ours.now(0)).await?;
+        ours.store.destroy_all_of(&principal, None, ours.modes()[0], ours.now(0)).await?;
     }
     ours.store.clear().await?;
     ensure_eq!(ours.count(0).await?, 0, "the sessions of a table that was cleared");

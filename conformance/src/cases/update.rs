@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use session_core::{ErrorKind, Gathering, SessionStore, Update, Updated, Version};
+use session_core::contract::{Create, Created, Loaded, Payload, Touched, Update, Write, Written};
+use session_core::{DestroyMode, ErrorKind, Gathering, Sessions, Updated, Version};
 use tokio::task::JoinSet;
 
-use crate::case::{Case, Ctx, Stop, Verdict, case, ensure, ensure_eq, failed, not_run};
+use crate::case::{Case, Ctx, Stop, Verdict, case, does_not_apply, ensure, ensure_eq, failed};
 use crate::fixture::{Fixture, expect_refusal, persist};
 
 pub(crate) const CASES: &[Case] = &[
@@ -14,6 +15,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(G5, Single, an_update_with_another_version_is_stale),
     case!(G5, Single, an_unchanged_update_is_an_update),
     case!(G5, Single, an_expected_version_without_versions_is_refused),
+    case!(G5, Single, a_version_belongs_to_one_session),
     case!(G5, Concurrent, one_of_many_updates_of_one_version_wins),
     case!(G5, Concurrent, increments_by_compare_and_swap_are_all_counted),
     case!(G5, Concurrent, increments_through_modify_are_all_counted),
@@ -49,7 +51,7 @@ async fn an_update_replaces_everything_and_counts_up(ctx: Ctx) -> Verdict {
 async fn an_update_with_another_version_is_stale(ctx: Ctx) -> Verdict {
     let fixture = Fixture::new(&ctx).await?;
     if !fixture.can.versions {
-        return not_run("this table holds no versions");
+        return does_not_apply("this table holds no versions");
     }
     let key = fixture.create("s", "p1", 100).await?;
     let first = fixture.update_expecting(Version::FIRST, &key, "p2").await?;
@@ -68,6 +70,65 @@ async fn an_update_with_another_version_is_stale(ctx: Ctx) -> Verdict {
     Ok(())
 }
 
+/// A key is free again once its row is removed. What is known of its first session says nothing of the next one.
+async fn a_version_belongs_to_one_session(ctx: Ctx) -> Verdict {
+    let fixture = Fixture::new(&ctx).await?;
+    if !fixture.can.versions {
+        return does_not_apply("this table holds no versions");
+    }
+    for (way, first, next) in [("alone", 1_000, 1 << 48), ("in a batch", 7, 3)] {
+        let key = fixture.key(way)?;
+        for (payload, version) in [("first", first), ("next", next)] {
+            let create = Create {
+                key: key.clone(),
+                payload: Payload::from(payload),
+                expires_at: fixture.until(100),
+                principal: None,
+                version: Version::new(version),
+            };
+            let beside = Create { key: fixture.key(&format!("{way} {payload}"))?, ..create.clone() };
+            if way == "alone" {
+                let created = fixture.store.create(&create, fixture.now(0)).await?;
+                ensure_eq!(created, Created::Created, "creating a session where there is none");
+            } else {
+                let writes = [create, beside].map(Write::Create);
+                for written in fixture.store.write_many(&writes, fixture.now(0)).await? {
+                    ensure_eq!(written?, Written::Created(Created::Created), "creating sessions {way}");
+                }
+            }
+            let Some(record) = fixture.load(&key, 0).await? else {
+                return failed(format!("a session that was created {way} cannot be loaded"));
+            };
+            ensure_eq!(
+                record.version.get(),
+                version,
+                "the version of a session that was created {way} at it"
+            );
+            if payload == "next" {
+                break;
+            }
+            let updated = fixture.update_expecting(record.version, &key, "changed").await?;
+            ensure_eq!(updated, Updated::Saved(record.version.next()), "an update of a new session");
+            ensure!(
+                fixture.destroy(&key, DestroyMode::Remove, 0).await?,
+                "a live session cannot be destroyed"
+            );
+        }
+        let old = Version::new(first + 1);
+        let updated = fixture.update_expecting(old, &key, "late").await?;
+        ensure_eq!(updated, Updated::Stale, "an update that expects the version of a session removed before");
+        let touched = fixture.touch_expecting(old, &key, 500, 0).await?;
+        ensure_eq!(touched, Touched::Stale, "a touch that expects the version of a session removed before");
+        match fixture.load_knowing(old, &key, 0).await? {
+            Loaded::Record(record) => {
+                ensure_eq!(record.payload.as_str(), "next", "the payload of the next session")
+            }
+            other => return failed(format!("a load that knows a session removed before answers {other:?}")),
+        }
+    }
+    Ok(())
+}
+
 /// Some databases count only the rows that an update really changed.
 async fn an_unchanged_update_is_an_update(ctx: Ctx) -> Verdict {
     let fixture = Fixture::new(&ctx).await?;
@@ -83,12 +144,14 @@ async fn an_unchanged_update_is_an_update(ctx: Ctx) -> Verdict {
 async fn an_expected_version_without_versions_is_refused(ctx: Ctx) -> Verdict {
     let fixture = Fixture::new(&ctx).await?;
     if fixture.can.versions {
-        return not_run("this table holds versions");
+        return does_not_apply("this table holds versions");
     }
     let key = fixture.create("s", "p", 100).await?;
     for version in [Version::NONE, Version::FIRST] {
         let updated = fixture.update_expecting(version, &key, "q").await;
         expect_refusal(updated, ErrorKind::Unsupported, "an update with an expected version")?;
+        let touched = fixture.touch_expecting(version, &key, 200, 0).await;
+        expect_refusal(touched, ErrorKind::Unsupported, "a touch with an expected version")?;
     }
     fixture.expect_live(&key, "p", 0, "after updates that were refused").await
 }
@@ -96,7 +159,7 @@ async fn an_expected_version_without_versions_is_refused(ctx: Ctx) -> Verdict {
 async fn one_of_many_updates_of_one_version_wins(ctx: Ctx) -> Verdict {
     let handles = Fixture::handles(&ctx, 4).await?;
     if !handles[0].can.versions {
-        return not_run("this table holds no versions");
+        return does_not_apply("this table holds no versions");
     }
     let key = handles[0].create("s", "p", 100).await?;
     for round in 1..=12 {
@@ -130,7 +193,7 @@ async fn increments_by_compare_and_swap_are_all_counted(ctx: Ctx) -> Verdict {
     const TIMES: i64 = 10;
     let handles = Fixture::handles(&ctx, 3).await?;
     if !handles[0].can.versions {
-        return not_run("this table holds no versions");
+        return does_not_apply("this table holds no versions");
     }
     let key = handles[0].create("s", "0", 100).await?;
     let mut workers = JoinSet::new();
@@ -170,15 +233,14 @@ async fn increments_through_modify_are_all_counted(ctx: Ctx) -> Verdict {
     const WORKERS: usize = 6;
     const TIMES: u64 = 8;
     let namespace = ctx.namespace();
-    let mut stores: Vec<SessionStore<u64>> = Vec::new();
+    let mut stores: Vec<Sessions<u64>> = Vec::new();
     for _ in 0..3 {
         let store = ctx.open(&namespace).await?;
         if !store.capabilities().versions {
-            return not_run("this table holds no versions");
+            return does_not_apply("this table holds no versions");
         }
         // The suite has gathered the calls already, where it is to.
-        let builder =
-            SessionStore::builder(store).gathering(Gathering::OFF).deadline(Duration::from_secs(60));
+        let builder = Sessions::builder(store).gathering(Gathering::OFF).deadline(Duration::from_secs(60));
         stores.push(builder.build()?);
     }
     let id = Arc::new(stores[0].create(&0).await?.id);

@@ -4,42 +4,44 @@ use std::future::Future;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use session_core::{ErrorKind, Gathering, Result, SessionId, SessionStore, Store};
+use session_core::contract::Store;
+use session_core::{ErrorKind, Gathering, Result, SessionId, Sessions};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::case::{Case, Ctx, Stop, Verdict, case, ensure, ensure_eq, failed, not_run};
+use crate::case::{Case, Ctx, Stop, Verdict, case, does_not_apply, ensure, ensure_eq, failed};
 use crate::control::Control;
-use crate::proxy::{Mode, Proxy};
+use crate::network::Mode;
+use crate::proxy::Proxy;
 use crate::wrap::Watched;
 
 pub(crate) const CASES: &[Case] = &[
-    case!(G16, Single, every_operation_has_a_deadline),
-    case!(G16, Fault, a_silent_network_ends_in_unavailable),
-    case!(G16, Fault, an_exhausted_pool_ends_in_unavailable),
-    case!(G16, Fault, a_slow_network_is_no_failure),
-    case!(G16, Fault, the_handle_works_again_after_an_outage),
+    case!(G16, Single, every_operation_has_a_deadline).waits(),
+    case!(G16, Fault, a_silent_network_ends_in_unavailable).waits(),
+    case!(G16, Fault, an_exhausted_pool_ends_in_unavailable).waits(),
+    case!(G16, Fault, a_slow_network_is_no_failure).waits(),
+    case!(G16, Fault, the_handle_works_again_after_an_outage).waits(),
     case!(G16, Fault, a_stopped_server_ends_in_unavailable).alone(),
 ];
 
 /// The deadline of a call on a server whose new connections are quick.
 const DEADLINE: Duration = Duration::from_millis(700);
 /// How much later than its deadline a call may return on a busy machine.
-const GRACE: Duration = Duration::from_secs(2);
+pub(super) const GRACE: Duration = Duration::from_secs(2);
 /// How long a handle may take to find out that the database is back: its longest back-off, and a new connection; on a
 /// server with slow ones, also calls that failed only as their connections were new.
 const RECOVERY: Duration = Duration::from_secs(12);
 
-type Sessions = SessionStore<u64>;
+pub(super) type Counters = Sessions<u64>;
 
 fn deadline(ctx: &Ctx) -> Duration {
-    DEADLINE + ctx.backend().cold_start()
+    DEADLINE + ctx.subject().cold_start()
 }
 
-fn handle(ctx: &Ctx, store: impl Store) -> Verdict<Sessions> {
+fn handle(ctx: &Ctx, store: impl Store) -> Verdict<Counters> {
     // Of the breaker's own cases one is below; here each call is to find out for itself.
-    let builder = SessionStore::builder(store).gathering(Gathering::OFF).deadline(deadline(ctx));
-    Ok(builder.on_error(|_| session_core::Reaction::Continue).build()?)
+    let builder = Sessions::builder(store).gathering(Gathering::OFF).deadline(deadline(ctx));
+    Ok(builder.on_error(|_| session_core::ErrorAction::Continue).build()?)
 }
 
 /// Checks that a call that gets no answer ends in `Unavailable`, and in time.
@@ -62,7 +64,7 @@ async fn expect_unavailable<R>(
 }
 
 /// Tries every operation at once on a database that does not answer.
-async fn expect_all_unavailable(ctx: &Ctx, sessions: &Sessions, id: &SessionId) -> Verdict {
+async fn expect_all_unavailable(ctx: &Ctx, sessions: &Counters, id: &SessionId) -> Verdict {
     let deadline = deadline(ctx);
     let can = sessions.capabilities();
     let key = sessions.key(id)?;
@@ -121,8 +123,8 @@ async fn every_operation_has_a_deadline(ctx: Ctx) -> Verdict {
 }
 
 /// A store whose connections go through a proxy.
-async fn through_a_proxy(ctx: &Ctx) -> Verdict<(std::sync::Arc<dyn Store>, Proxy)> {
-    let Some(server) = ctx.backend().address() else { return not_run("there is no server") };
+pub(super) async fn through_a_proxy(ctx: &Ctx) -> Verdict<(std::sync::Arc<dyn Store>, Proxy)> {
+    let Some(server) = ctx.subject().address() else { return does_not_apply("there is no server") };
     let namespace = ctx.namespace();
     ctx.open(&namespace).await?;
     let proxy = Proxy::start(server).await?;
@@ -131,8 +133,8 @@ async fn through_a_proxy(ctx: &Ctx) -> Verdict<(std::sync::Arc<dyn Store>, Proxy
 }
 
 /// Checks that a handle that saw an outage works, without being opened anew.
-async fn expect_recovery(ctx: &Ctx, sessions: &Sessions) -> Verdict {
-    ctx.eventually(RECOVERY + 4 * ctx.backend().cold_start(), "a handle after an outage", || async {
+pub(super) async fn expect_recovery(ctx: &Ctx, sessions: &Counters) -> Verdict {
+    ctx.eventually(RECOVERY + 4 * ctx.subject().cold_start(), "a handle after an outage", || async {
         let id = sessions.create(&7).await?.id;
         let session = sessions.load(&id).await?;
         ensure_eq!(session.map(|session| session.data), Some(7), "a session that was made after an outage");
@@ -180,8 +182,8 @@ async fn an_exhausted_pool_ends_in_unavailable(ctx: Ctx) -> Verdict {
 async fn a_slow_network_is_no_failure(ctx: Ctx) -> Verdict {
     let (store, proxy) = through_a_proxy(&ctx).await?;
     proxy.set(Mode::Delay(Duration::from_millis(15)));
-    let sessions: Sessions =
-        SessionStore::builder(store).gathering(Gathering::OFF).deadline(Duration::from_secs(20)).build()?;
+    let sessions: Counters =
+        Sessions::builder(store).gathering(Gathering::OFF).deadline(Duration::from_secs(20)).build()?;
     for number in 0..5 {
         let id = sessions.create(&number).await?.id;
         let session = sessions.load(&id).await?;
@@ -191,48 +193,57 @@ async fn a_slow_network_is_no_failure(ctx: Ctx) -> Verdict {
     Ok(())
 }
 
-/// With the breaker: calls are refused while the database is not there, and let through when it is back.
+/// With the breaker: calls are refused while the database is not there, and let through when it is back. One network
+/// refuses connections, the other swallows what is sent, at the same time.
 async fn the_handle_works_again_after_an_outage(ctx: Ctx) -> Verdict {
-    let (store, proxy) = through_a_proxy(&ctx).await?;
-    let sessions: Sessions =
-        SessionStore::builder(store).gathering(Gathering::OFF).deadline(deadline(&ctx)).build()?;
-    let id = sessions.create(&7).await?.id;
-    for round in 0..2 {
-        proxy.set(if round == 0 { Mode::Refuse } else { Mode::BlackHole });
-        proxy.cut();
-        ctx.eventually(
-            Duration::from_secs(15) + 4 * ctx.backend().cold_start(),
-            "the end of the connection",
-            || async {
-                let loaded = sessions.load(&id).await;
-                ensure!(loaded.is_err(), "a load succeeds although the network is gone");
-                ensure!(!sessions.is_connected(), "the handle says that it is connected");
-                Ok(())
-            },
-        )
-        .await?;
+    let outage = async |mode| {
+        let (store, proxy) = through_a_proxy(&ctx).await?;
+        let sessions: Counters =
+            Sessions::builder(store).gathering(Gathering::OFF).deadline(deadline(&ctx)).build()?;
+        let id = sessions.create(&7).await?.id;
+        expect_outage(&ctx, &sessions, &id, &proxy, mode).await?;
         // Refused at once now, or after one probe of a second.
         let start = Instant::now();
         let refused = sessions.load(&id).await;
         ensure!(refused.is_err(), "a load succeeds although the network is gone");
-        ensure!(
-            start.elapsed() < deadline(&ctx) + GRACE,
-            "a call while disconnected takes {:?}",
-            start.elapsed()
-        );
+        let took = start.elapsed();
+        ensure!(took < deadline(&ctx) + GRACE, "a call while disconnected takes {took:?}");
         proxy.set(Mode::Pass);
         expect_recovery(&ctx, &sessions).await?;
         let session = sessions.load(&id).await?;
         ensure_eq!(session.map(|session| session.data), Some(7), "a session from before the outage");
-    }
-    Ok(())
+        Ok(())
+    };
+    tokio::try_join!(outage(Mode::Refuse), outage(Mode::BlackHole)).map(drop)
+}
+
+/// Ends every connection, lets no other be made, and waits until the handle says so.
+pub(super) async fn expect_outage(
+    ctx: &Ctx,
+    sessions: &Counters,
+    id: &SessionId,
+    proxy: &Proxy,
+    mode: Mode,
+) -> Verdict {
+    proxy.set(mode);
+    proxy.cut();
+    let within = Duration::from_secs(15) + 4 * ctx.subject().cold_start();
+    ctx.eventually(within, "the end of the connection", || async {
+        // One call without an answer may be one locked row: several at once are a sign.
+        let load = || sessions.load(id);
+        let loaded = tokio::join!(load(), load(), load(), load());
+        ensure!(loaded.0.is_err(), "a load succeeds although the network is gone");
+        ensure!(!sessions.is_connected(), "the handle says that it is connected");
+        Ok(())
+    })
+    .await
 }
 
 async fn a_stopped_server_ends_in_unavailable(ctx: Ctx) -> Verdict {
-    let control = Control::from_env()?;
-    if ctx.backend().address().is_none() {
-        return not_run("there is no server");
+    if ctx.subject().address().is_none() {
+        return does_not_apply("there is no server");
     }
+    let control = Control::from_env()?;
     let sessions = handle(&ctx, ctx.store().await?)?;
     let id = sessions.create(&0).await?.id;
     control.pause().await?;
