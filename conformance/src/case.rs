@@ -4,33 +4,59 @@ use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use session_core::{Error, Gathered, Gathering, Store};
+use session_core::contract::{Checked, Gathered, Store};
+use session_core::{Error, Gathering};
 use tokio::time::Instant;
 
-use crate::{Backend, Namespace};
+use crate::company::{Company, Gate};
+use crate::{Namespace, Options, Subject, kept};
 
-/// A guarantee of `GUARANTEES.md`.
+/// A guarantee: a section of `GUARANTEES.md`, which says all that it promises and what it does not.
+///
+/// ```
+/// use conformance::Guarantee;
+///
+/// let of_expiry = conformance::cases().into_iter().filter(|case| case.guarantee == Guarantee::G4);
+/// assert!(of_expiry.count() > 5);
+/// assert_eq!(Guarantee::G4.to_string(), "G4");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "GUARANTEES.md says what each one is")]
 pub enum Guarantee {
+    /// Two ids are one session only if their bytes are equal.
     G1,
+    /// A create never overwrites: of many creates of one id, one succeeds.
     G2,
+    /// A session that ended is never loaded, changed or revived.
     G3,
+    /// Expiry is exact, to the millisecond.
     G4,
+    /// An update that expects a version loses no other update.
     G5,
+    /// A rotation moves a session in one step.
     G6,
+    /// A load returns what was saved, byte for byte.
     G7,
+    /// One sequential order explains all that concurrent callers see.
     G8,
+    /// Any future may be dropped.
     G9,
+    /// What was acknowledged survives a kill.
     G10,
+    /// A purge removes what has expired, and nothing else.
     G11,
+    /// A damaged row harms no other session.
     G12,
+    /// Two tables never see each other's sessions.
     G13,
+    /// Listing, counting and ending the sessions of a principal is complete and exact.
     G14,
+    /// No id, payload or password is printed, logged or left behind.
     G15,
+    /// No call waits longer than its deadline, and the store works again after an outage.
     G16,
 }
 
@@ -40,8 +66,8 @@ impl fmt::Display for Guarantee {
     }
 }
 
-/// How a case looks for a broken guarantee.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// How a case looks for a broken guarantee. The quick ones come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// One situation, written down.
     Single,
@@ -65,10 +91,10 @@ impl Kind {
     }
 }
 
-/// A case of the suite.
+/// A case of the suite, as [`cases`](crate::cases) lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CaseInfo {
-    /// A sentence about behaviour: `expiry_is_exact_to_the_ms`.
+    /// A sentence about behaviour: `expiry_is_exact_in_every_operation`.
     pub name: &'static str,
     /// What it proves.
     pub guarantee: Guarantee,
@@ -76,15 +102,36 @@ pub struct CaseInfo {
     pub kind: Kind,
 }
 
-/// What came of a case.
+/// What came of a case. Only [`Failed`](Outcome::Failed) speaks against the store.
+///
+/// ```
+/// use conformance::Outcome;
+///
+/// fn mark(outcome: &Outcome) -> &'static str {
+///     match outcome {
+///         Outcome::Passed => "proven",
+///         Outcome::Failed(_) => "broken",
+///         Outcome::NotRun(_) => "not run",
+///         Outcome::NotApplicable(_) => "does not apply",
+///         Outcome::Shared(_) => "proven elsewhere",
+///     }
+/// }
+/// assert_eq!(mark(&Outcome::NotRun("no server".to_owned())), "not run");
+/// ```
+///
+/// Exhaustive: each outcome counts in another way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The guarantee held.
     Passed,
     /// It was broken, and how.
     Failed(String),
-    /// It was not tried, and why not.
+    /// It could not be tried here, and could be elsewhere; why not.
     NotRun(String),
+    /// There is nothing to try: the backend makes no such promise, or has no such part. Why not.
+    NotApplicable(String),
+    /// Another variant, which runs the same code, was tried in its place; which one.
+    Shared(String),
 }
 
 /// A call that has no answer after this time never gets one: far longer than any call takes on a busy machine.
@@ -95,6 +142,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 pub(crate) enum Stop {
     Failed(String),
     NotRun(String),
+    NotApplicable(String),
 }
 
 pub(crate) type Verdict<T = ()> = Result<T, Stop>;
@@ -116,8 +164,14 @@ pub(crate) fn failed<T>(why: impl Into<String>) -> Verdict<T> {
     Err(Stop::Failed(why.into()))
 }
 
+/// Ends the case as one that could not be tried here.
 pub(crate) fn not_run<T>(why: impl Into<String>) -> Verdict<T> {
     Err(Stop::NotRun(why.into()))
+}
+
+/// Ends the case as one that does not concern this backend.
+pub(crate) fn does_not_apply<T>(why: impl Into<String>) -> Verdict<T> {
+    Err(Stop::NotApplicable(why.into()))
 }
 
 /// Ends the case if the condition does not hold.
@@ -149,22 +203,37 @@ pub(crate) use ensure_eq;
 
 pub(crate) type Body = fn(Ctx) -> Pin<Box<dyn Future<Output = Verdict> + Send>>;
 
+/// When a case has its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It works: few at a time.
+    Work,
+    /// It waits for a clock nearly all the time: beside those that work, and many at a time.
+    Wait,
+    /// It stops or kills the server that others use: alone, after all others.
+    Alone,
+}
+
 /// A case and its code.
 #[derive(Clone, Copy)]
 pub(crate) struct Case {
     pub(crate) info: CaseInfo,
-    /// Stops or kills the server that others use: runs alone, after all others.
-    pub(crate) alone: bool,
+    pub(crate) turn: Turn,
     pub(crate) body: Body,
 }
 
 impl Case {
     pub(crate) const fn new(guarantee: Guarantee, kind: Kind, name: &'static str, body: Body) -> Case {
-        Case { info: CaseInfo { name, guarantee, kind }, alone: false, body }
+        Case { info: CaseInfo { name, guarantee, kind }, turn: Turn::Work, body }
+    }
+
+    pub(crate) const fn waits(mut self) -> Case {
+        self.turn = Turn::Wait;
+        self
     }
 
     pub(crate) const fn alone(mut self) -> Case {
-        self.alone = true;
+        self.turn = Turn::Alone;
         self
     }
 }
@@ -189,37 +258,52 @@ pub(crate) struct Ctx {
 }
 
 struct Shared {
-    backend: Arc<dyn Backend>,
-    gathered: bool,
+    subject: Arc<dyn Subject>,
+    travel: Travel,
     seed: u64,
     cases: u32,
+    kills: Option<u32>,
     /// The words that repeat this case, for a person to type.
     repeat: String,
     namespaces: Mutex<Vec<Namespace>>,
+    /// How many batches of two or more came of calls that were gathered.
+    batches: Arc<AtomicUsize>,
+    /// How many loads were answered by what was kept.
+    kept: Arc<AtomicUsize>,
+}
+
+/// How calls go to the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Travel {
+    /// One by one.
+    Alone,
+    /// Those that meet are gathered into batches.
+    Gathered,
+    /// The same, and each meets others.
+    InCompany,
+    /// One by one, and loads through what is kept.
+    Kept,
 }
 
 impl Ctx {
-    pub(crate) fn new(
-        backend: Arc<dyn Backend>,
-        gathered: bool,
-        seed: u64,
-        cases: u32,
-        repeat: String,
-    ) -> Ctx {
+    pub(crate) fn new(subject: Arc<dyn Subject>, travel: Travel, options: &Options, repeat: String) -> Ctx {
         Ctx {
             shared: Arc::new(Shared {
-                backend,
-                gathered,
-                seed,
-                cases,
+                subject,
+                travel,
+                batches: Arc::default(),
+                kept: Arc::default(),
+                seed: options.seed,
+                cases: options.cases,
+                kills: options.kills,
                 repeat,
                 namespaces: Mutex::new(Vec::new()),
             }),
         }
     }
 
-    pub(crate) fn backend(&self) -> &dyn Backend {
-        &*self.shared.backend
+    pub(crate) fn subject(&self) -> &dyn Subject {
+        &*self.shared.subject
     }
 
     pub(crate) fn seed(&self) -> u64 {
@@ -230,12 +314,31 @@ impl Ctx {
         self.shared.cases
     }
 
+    /// How often a case of kills kills, if nobody said.
+    pub(crate) fn kills_or(&self, few: u32) -> u32 {
+        self.shared.kills.unwrap_or(few)
+    }
+
     pub(crate) fn repeat(&self) -> &str {
         &self.shared.repeat
     }
 
     pub(crate) fn is_gathered(&self) -> bool {
-        self.shared.gathered
+        matches!(self.shared.travel, Travel::Gathered | Travel::InCompany)
+    }
+
+    pub(crate) fn is_kept(&self) -> bool {
+        self.shared.travel == Travel::Kept
+    }
+
+    /// How many batches of two operations or more calls of this case were gathered into.
+    pub(crate) fn batches(&self) -> usize {
+        self.shared.batches.load(Ordering::SeqCst)
+    }
+
+    /// How many loads of this case found what a cache had kept up to date.
+    pub(crate) fn kept(&self) -> usize {
+        self.shared.kept.load(Ordering::SeqCst)
     }
 
     /// A namespace that is removed after the case.
@@ -271,26 +374,38 @@ impl Ctx {
         namespace: &Namespace,
         via: Option<SocketAddr>,
     ) -> Verdict<Arc<dyn Store>> {
-        let store = self.shared.backend.open(namespace, via).await?;
+        let store = self.shared.subject.open(namespace, via).await?;
+        let store = Arc::new(Checked::new(store));
+        if self.shared.travel == Travel::Kept {
+            if !store.capabilities().versions {
+                return does_not_apply("this table holds no versions, by which a cache asks");
+            }
+            return Ok(kept::keep(store, Arc::clone(&self.shared.kept))?);
+        }
         Ok(self.gather(store))
     }
 
     /// The store as this run is to use it.
     pub(crate) fn gather(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
-        if !self.shared.gathered {
+        if !self.is_gathered() {
             return store;
         }
         let recommended = store.gathering();
-        // A backend that recommends none must be right with it all the same.
+        // A backend that recommends none must be right with it all the same. One lane of each kind, so that calls meet.
         let gathering = Gathering {
-            read_lanes: recommended.read_lanes.max(1),
-            write_lanes: recommended.write_lanes.max(1),
+            read_lanes: 1,
+            write_lanes: 1,
             max_batch: if recommended.max_batch > 1 { recommended.max_batch } else { 16 },
             max_bytes: if recommended.max_bytes > 0 { recommended.max_bytes } else { 1 << 20 },
         };
         // The default, and where connections are slow to be of use, time for callers that wait for new ones in turn.
-        let deadline = Duration::from_secs(5) + 4 * self.shared.backend.cold_start();
-        Arc::new(Gathered::new(store, gathering).with_deadline(deadline))
+        let deadline = Duration::from_secs(5) + 4 * self.shared.subject.cold_start();
+        let gate = Gate::new(store, Arc::clone(&self.shared.batches));
+        let gather = |store| Gathered::new(store, gathering).with_deadline(deadline);
+        match self.shared.travel {
+            Travel::InCompany => Arc::new(Company::new(gate, gather)),
+            Travel::Alone | Travel::Kept | Travel::Gathered => Arc::new(gather(Arc::new(gate))),
+        }
     }
 
     /// Several handles on one new namespace.
@@ -317,8 +432,8 @@ impl Ctx {
         loop {
             let why = match tokio::time::timeout_at(deadline, check()).await {
                 Ok(Ok(())) => return Ok(()),
-                Ok(Err(Stop::NotRun(why))) => return not_run(why),
                 Ok(Err(Stop::Failed(why))) => why,
+                Ok(Err(stop)) => return Err(stop),
                 Err(_) => "there was no answer at all".to_owned(),
             };
             if Instant::now() >= deadline {
@@ -333,7 +448,7 @@ impl Ctx {
         let namespaces =
             std::mem::take(&mut *self.shared.namespaces.lock().unwrap_or_else(PoisonError::into_inner));
         for namespace in namespaces {
-            self.shared.backend.remove(&namespace).await?;
+            self.shared.subject.remove(&namespace).await?;
         }
         Ok(())
     }

@@ -4,12 +4,17 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use session_core::contract::{
+    Create, Created, Destroy, Filter, Load, Loaded, Payload, Record, Rotate, Rotated, Store, Touch, Touched,
+    Update,
+};
 use session_core::{
-    Capabilities, Create, Created, Destroy, DestroyMode, ErrorKind, Filter, Payload, Principal, Record,
-    Result, Rotate, Rotated, SessionId, SessionKey, Store, Timestamp, Touch, Update, Updated, Version,
+    Capabilities, DestroyMode, ErrorKind, Fate, Principal, Result, SessionId, SessionKey, Timestamp, Updated,
+    Version,
 };
 
 use crate::case::{Ctx, Verdict, ensure, ensure_eq, failed};
+use crate::plain::Plain as _;
 use crate::world::{Frame, SLACK, T, limit};
 
 /// A store, with times that it can hold.
@@ -57,7 +62,11 @@ impl Fixture {
 
     /// What this table can keep of the dead.
     pub(crate) fn modes(&self) -> &'static [DestroyMode] {
-        if self.can.tombstones { &[DestroyMode::Soft, DestroyMode::Hard] } else { &[DestroyMode::Hard] }
+        if self.can.tombstones {
+            &[DestroyMode::Forget, DestroyMode::Keep, DestroyMode::Remove]
+        } else {
+            &[DestroyMode::Remove]
+        }
     }
 
     /// The principal, where this table holds any.
@@ -73,7 +82,7 @@ impl Fixture {
     /// Checks what an update is told that expected no version: the one after `updates` updates, or that it is left open
     /// where the store may do that.
     pub(crate) fn expect_saved(&self, updated: Updated, updates: i64, what: &str) -> Verdict {
-        if self.can.told_versions || updated != Updated::Saved(Version::NONE) {
+        if self.can.returns_new_version || updated != Updated::Saved(Version::NONE) {
             ensure_eq!(updated, Updated::Saved(self.version(updates)), "{what}");
         }
         Ok(())
@@ -81,7 +90,7 @@ impl Fixture {
 
     /// Checks what a rotation is told that expected no version.
     pub(crate) fn expect_rotated(&self, rotated: Rotated, updates: i64, what: &str) -> Verdict {
-        if self.can.told_versions || rotated != Rotated::Rotated(Version::NONE) {
+        if self.can.returns_new_version || rotated != Rotated::Rotated(Version::NONE) {
             ensure_eq!(rotated, Rotated::Rotated(self.version(updates)), "{what}");
         }
         Ok(())
@@ -107,6 +116,7 @@ impl Fixture {
             payload: Payload::from(payload),
             expires_at: self.until(until),
             principal,
+            version: Version::FIRST,
         };
         let created = persist(|| self.store.create(&create, self.now(0))).await?;
         ensure_eq!(created, Created::Created, "creating a new session, id {id:?}");
@@ -119,23 +129,33 @@ impl Fixture {
             payload: Payload::from(payload),
             expires_at: self.until(until),
             principal: None,
+            version: Version::FIRST,
         };
         self.store.create(&create, self.now(0)).await
     }
 
     pub(crate) async fn load(&self, key: &SessionKey, now: i64) -> Result<Option<Record>> {
-        self.store.load(key, self.now(now)).await
+        self.store.find(key, self.now(now)).await
     }
 
     pub(crate) async fn payload(&self, key: &SessionKey, now: i64) -> Result<Option<String>> {
         Ok(self.load(key, now).await?.map(|record| record.payload.as_str().to_owned()))
     }
 
+    /// A load by somebody who knows this version.
+    pub(crate) async fn load_knowing(&self, known: Version, key: &SessionKey, now: i64) -> Result<Loaded> {
+        self.store.load(&Load { key: key.clone(), known: Some(known) }, self.now(now)).await
+    }
+
+    pub(crate) async fn fate(&self, key: &SessionKey, now: i64) -> Result<Fate> {
+        self.store.fate(key, self.now(now)).await
+    }
+
     pub(crate) fn update_of(&self, key: &SessionKey, payload: &str, until: i64) -> Update {
         Update {
             key: key.clone(),
             payload: Payload::from(payload),
-            expires_at: self.until(until),
+            expires_at: Some(self.until(until)),
             principal: None,
             expected: None,
         }
@@ -162,24 +182,37 @@ impl Fixture {
     }
 
     pub(crate) async fn touch(&self, key: &SessionKey, until: i64, now: i64) -> Result<bool> {
-        let touch = Touch { key: key.clone(), expires_at: self.until(until) };
-        self.store.touch(&touch, self.now(now)).await
+        self.store.move_expiry(key, self.until(until), self.now(now)).await
+    }
+
+    pub(crate) fn touch_of(&self, expected: Version, key: &SessionKey, until: i64) -> Touch {
+        Touch { key: key.clone(), expires_at: self.until(until), expected: Some(expected) }
+    }
+
+    pub(crate) async fn touch_expecting(
+        &self,
+        expected: Version,
+        key: &SessionKey,
+        until: i64,
+        now: i64,
+    ) -> Result<Touched> {
+        self.store.touch(&self.touch_of(expected, key, until), self.now(now)).await
     }
 
     pub(crate) async fn destroy(&self, key: &SessionKey, mode: DestroyMode, now: i64) -> Result<bool> {
         self.store.destroy(&Destroy { key: key.clone(), mode }, self.now(now)).await
     }
 
-    /// A rotation that keeps the payload, ends the old row hard, and expects nothing.
+    /// A rotation that keeps the payload, removes the old row, and expects nothing.
     pub(crate) fn rotate_of(&self, from: &SessionKey, to: &SessionKey, until: i64) -> Rotate {
         Rotate {
             from: from.clone(),
             to: to.clone(),
             payload: None,
-            expires_at: self.until(until),
+            expires_at: Some(self.until(until)),
             principal: None,
             expected: None,
-            mode: DestroyMode::Hard,
+            mode: DestroyMode::Remove,
         }
     }
 
@@ -232,7 +265,7 @@ impl Fixture {
         let late = self.now(now);
         for round in ["", ", after late writes to it"] {
             ensure_eq!(self.load(key, now).await?, None, "{what}{round}: load");
-            let batch = self.store.load_many(std::slice::from_ref(key), late).await?;
+            let batch = self.store.find_many(std::slice::from_ref(key), late).await?;
             for record in batch {
                 ensure_eq!(record?, None, "{what}{round}: load in a batch");
             }
@@ -242,11 +275,20 @@ impl Fixture {
             ensure_eq!(count, u64::try_from(live.len()).unwrap_or(u64::MAX), "{what}{round}: the count");
 
             ensure_eq!(self.update(key, "late", 1000, now).await?, Updated::Gone, "{what}{round}: update");
+            ensure!(self.fate(key, now).await? != Fate::Live, "{what}{round}: its fate is to live");
+            let leaving = Update { expires_at: None, ..self.update_of(key, "late", 0) };
+            let updated = self.store.update(&leaving, late).await?;
+            ensure_eq!(updated, Updated::Gone, "{what}{round}: update that leaves the expiry");
             if self.can.versions {
-                let expecting =
-                    Update { expected: Some(Version::FIRST), ..self.update_of(key, "late", 1000) };
-                let updated = self.store.update(&expecting, late).await?;
-                ensure_eq!(updated, Updated::Gone, "{what}{round}: update with an expected version");
+                for version in [Version::FIRST, Version::new(2)] {
+                    let loaded = self.load_knowing(version, key, now).await?;
+                    ensure_eq!(loaded, Loaded::Gone, "{what}{round}: load with a known version");
+                    let expecting = Update { expected: Some(version), ..self.update_of(key, "late", 1000) };
+                    let updated = self.store.update(&expecting, late).await?;
+                    ensure_eq!(updated, Updated::Gone, "{what}{round}: update with an expected version");
+                    let touched = self.touch_expecting(version, key, 1000, now).await?;
+                    ensure_eq!(touched, Touched::Gone, "{what}{round}: touch with an expected version");
+                }
             }
             ensure_eq!(self.touch(key, 1000, now).await?, false, "{what}{round}: touch");
             for mode in self.modes() {
@@ -281,7 +323,7 @@ pub(crate) async fn persist<R, F: Future<Output = Result<R>>>(mut call: impl FnM
         match call().await {
             Err(error) if error.kind() == ErrorKind::Conflict => {
                 ensure!(
-                    !error.is_indeterminate(),
+                    !error.is_in_doubt(),
                     "a conflict says that nothing was changed, but this one is indeterminate: {error}"
                 );
                 tokio::time::sleep(Duration::from_millis(attempt.min(20))).await;
@@ -301,7 +343,7 @@ pub(crate) fn expect_refusal<R: std::fmt::Debug>(came: Result<R>, kind: ErrorKin
         Err(error) => {
             ensure_eq!(error.kind(), kind, "{what}: the kind of error ({error})");
             ensure!(
-                !error.is_indeterminate(),
+                !error.is_in_doubt(),
                 "{what}: nothing was changed, but the error says it may be: {error}"
             );
             Ok(())

@@ -5,11 +5,13 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use session_core::{Error, ErrorKind, Store};
+use session_core::contract::Store;
+use session_core::{Error, ErrorKind};
 
 use crate::case::{Verdict, failed};
 use crate::linearize::{Explanation, MAX, Observed, explain};
-use crate::spec::{Answer, Call, Key, Op, Table};
+use crate::oracle::Table;
+use crate::spec::{Answer, Call, Key, Op};
 use crate::world::World;
 
 type Entry = Observed<Call, Answer>;
@@ -35,10 +37,9 @@ impl History {
         let called = self.clock.fetch_add(1, Ordering::SeqCst);
         let mut open = Open { history: self, world, call: &call, called, closed: false };
         let outcome: Result<Told, Error> = match &call.op {
-            Op::LoadMany { keys } => world
-                .load_many(store, keys, call.now)
-                .await
-                .map(|answers| keys.iter().map(|key| Op::Load { key: *key }).zip(answers).collect()),
+            Op::LoadMany { loads } => world.load_many(store, loads, call.now).await.map(|answers| {
+                loads.iter().map(|(key, known)| Op::Load { key: *key, known: *known }).zip(answers).collect()
+            }),
             Op::WriteMany { writes } => world
                 .write_many(store, writes, call.now)
                 .await
@@ -56,7 +57,7 @@ impl History {
                             self.returned(world, Call { now: call.now, op }, answer, called, returned);
                         }
                         Err(error) => {
-                            if error.is_indeterminate() {
+                            if error.is_in_doubt() {
                                 self.lost(world, &Call { now: call.now, op }, called);
                             }
                             first_error.get_or_insert(error);
@@ -66,7 +67,7 @@ impl History {
                 first_error.map_or(Ok(()), Err)
             }
             Err(error) => {
-                if error.is_indeterminate() {
+                if error.is_in_doubt() {
                     self.lost(world, &call, called);
                 }
                 Err(error)
@@ -86,7 +87,10 @@ impl History {
                 // Whoever lists everything has loaded every session, at one time or another.
                 let mut page: BTreeMap<Key, _> = page.into_iter().collect();
                 for key in world.key_numbers() {
-                    add(Op::Load { key }, Some(Answer::Found(page.remove(&key))));
+                    add(
+                        Op::Load { key, known: None },
+                        Some(page.remove(&key).map_or(Answer::Gone, Answer::Found)),
+                    );
                 }
             }
             (op, answer) => match split(op, world) {
@@ -99,7 +103,9 @@ impl History {
     /// A call whose outcome nobody was told.
     fn lost(&self, world: &World, call: &Call, called: u64) {
         let ops = match &call.op {
-            Op::Load { .. } | Op::LoadMany { .. } | Op::List { .. } | Op::Count { .. } => return,
+            Op::Load { .. } | Op::LoadMany { .. } | Op::Fate { .. } | Op::List { .. } | Op::Count { .. } => {
+                return;
+            }
             Op::WriteMany { writes } => writes.clone(),
             op => split(op, world).unwrap_or_else(|| vec![op.clone()]),
         };
@@ -151,13 +157,21 @@ impl Drop for Open<'_> {
 fn split(op: &Op, world: &World) -> Option<Vec<Op>> {
     match op {
         Op::Purge { .. } => Some(world.key_numbers().map(|key| Op::PurgeKey { key }).collect()),
-        Op::DestroyPrincipal { principal, except, soft } => Some(
+        Op::DestroyPrincipal { principal, except, created_before, mode } => Some(
             world
                 .key_numbers()
                 .filter(|key| Some(*key) != *except)
-                .map(|key| Op::DestroyKeyOf { principal: *principal, key, soft: *soft })
+                .map(|key| Op::DestroyKeyOf {
+                    principal: *principal,
+                    key,
+                    created_before: *created_before,
+                    mode: *mode,
+                })
                 .collect(),
         ),
+        Op::ForgetPrincipal { principal } => {
+            Some(world.key_numbers().map(|key| Op::ForgetKeyOf { principal: *principal, key }).collect())
+        }
         _ => None,
     }
 }
@@ -185,11 +199,13 @@ fn by_session(entries: &[Entry]) -> Vec<Vec<Entry>> {
 fn keys_of(op: &Op) -> (Key, Key) {
     match op {
         Op::Create { key, .. }
-        | Op::Load { key }
+        | Op::Load { key, .. }
         | Op::Update { key, .. }
         | Op::Touch { key, .. }
         | Op::Destroy { key, .. }
+        | Op::Fate { key }
         | Op::PurgeKey { key }
+        | Op::ForgetKeyOf { key, .. }
         | Op::DestroyKeyOf { key, .. } => (*key, *key),
         Op::Rotate { from, to, .. } => (*from, *to),
         other => unreachable!("{other} was taken apart"),
@@ -216,5 +232,5 @@ fn describe(part: &[Entry], longest: &[usize]) -> String {
 
 /// Whether an error may come of nothing but other callers.
 pub(crate) fn is_contention(error: &Error) -> bool {
-    error.kind() == ErrorKind::Conflict && !error.is_indeterminate()
+    error.kind() == ErrorKind::Conflict && !error.is_in_doubt()
 }

@@ -6,15 +6,17 @@ use std::sync::Arc;
 
 use proptest::collection::vec;
 use proptest::option::weighted;
-use proptest::prelude::{BoxedStrategy, Just, Strategy, any};
-use proptest::sample::subsequence;
+use proptest::prelude::{BoxedStrategy, Just, Strategy};
+use proptest::sample::{select, subsequence};
 use proptest::strategy::Union;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
-use session_core::{Capabilities, Store};
+use session_core::contract::Store;
+use session_core::{Capabilities, DestroyMode};
 use tokio::runtime::Handle;
 
 use crate::case::{Ctx, Verdict, failed};
-use crate::spec::{Answer, Call, Key, Op, Table};
+use crate::oracle::Table;
+use crate::spec::{Answer, Call, Key, Op};
 use crate::world::{Frame, T, World};
 
 /// Few, so that operations meet.
@@ -33,7 +35,9 @@ pub(crate) struct Mix {
     pub(crate) touch: u32,
     pub(crate) destroy: u32,
     pub(crate) rotate: u32,
+    pub(crate) fate: u32,
     pub(crate) destroy_principal: u32,
+    pub(crate) forget_principal: u32,
     pub(crate) purge: u32,
     pub(crate) list: u32,
     pub(crate) count: u32,
@@ -50,7 +54,9 @@ impl Mix {
         touch: 4,
         destroy: 3,
         rotate: 4,
+        fate: 3,
         destroy_principal: 2,
+        forget_principal: 1,
         purge: 3,
         list: 3,
         count: 2,
@@ -164,7 +170,8 @@ async fn compare(
 fn whole_table() -> Vec<Call> {
     let mut calls = Vec::new();
     for now in [0, 2] {
-        calls.extend((0..KEYS).map(|key| Call { now, op: Op::Load { key } }));
+        calls.extend((0..KEYS).map(|key| Call { now, op: Op::Load { key, known: None } }));
+        calls.extend((0..KEYS).map(|key| Call { now, op: Op::Fate { key } }));
         calls.push(Call { now, op: Op::Count { principal: None } });
         calls.push(Call { now, op: Op::List { principal: None, after: None, limit: 10 } });
     }
@@ -185,25 +192,43 @@ fn place_op(op: &mut Op, frame: &Frame, can: Capabilities, insist: bool) {
             *expires_at = frame.clamp(*expires_at);
             *principal = principal.filter(|_| can.principals || insist);
         }
+        Op::Load { known, .. } => *known = known.filter(|_| can.versions || insist),
         Op::Update { expires_at, principal, expected, .. } => {
-            *expires_at = frame.clamp(*expires_at);
+            *expires_at = expires_at.map(|time| frame.clamp(time));
             *principal = principal.filter(|_| can.principals || insist);
             *expected = expected.filter(|_| can.versions || insist);
         }
-        Op::Touch { expires_at, .. } => *expires_at = frame.clamp(*expires_at),
-        Op::Destroy { soft, .. } | Op::DestroyPrincipal { soft, .. } => *soft &= can.tombstones || insist,
-        Op::Rotate { expires_at, principal, expected, soft, .. } => {
+        Op::Touch { expires_at, expected, .. } => {
             *expires_at = frame.clamp(*expires_at);
+            *expected = expected.filter(|_| can.versions || insist);
+        }
+        Op::Destroy { mode, .. } => place_mode(mode, can, insist),
+        Op::DestroyPrincipal { created_before, mode, .. } => {
+            *created_before =
+                created_before.filter(|_| can.created_at || insist).map(|time| frame.clamp(time));
+            place_mode(mode, can, insist);
+        }
+        Op::Rotate { expires_at, principal, expected, mode, .. } => {
+            *expires_at = expires_at.map(|time| frame.clamp(time));
             *principal = principal.filter(|_| can.principals || insist);
             *expected = expected.filter(|_| can.versions || insist);
-            *soft &= can.tombstones || insist;
+            place_mode(mode, can, insist);
         }
         Op::List { principal, .. } | Op::Count { principal } => {
             *principal = principal.filter(|_| can.principals || insist);
         }
-        // A batch with a write that is refused is a case of its own.
+        // A batch with an operation that is refused is a case of its own.
+        Op::LoadMany { loads } => {
+            loads.iter_mut().for_each(|(_, known)| *known = known.filter(|_| can.versions));
+        }
         Op::WriteMany { writes } => writes.iter_mut().for_each(|write| place_op(write, frame, can, false)),
         _ => {}
+    }
+}
+
+fn place_mode(mode: &mut DestroyMode, can: Capabilities, insist: bool) {
+    if !can.tombstones && !insist {
+        *mode = DestroyMode::Remove;
     }
 }
 
@@ -229,37 +254,57 @@ fn expiries() -> BoxedStrategy<i64> {
     Union::new_weighted(vec![(3, (0_i64..=3).boxed()), (2, Just(FAR).boxed())]).boxed()
 }
 
+/// The expiry of an update or rotation, which may leave it as it is.
+fn new_expiries() -> BoxedStrategy<Option<i64>> {
+    weighted(0.7, expiries()).boxed()
+}
+
+/// A version that a caller expects or knows, if any.
+fn version() -> BoxedStrategy<Option<i64>> {
+    weighted(0.5, 1_i64..4).boxed()
+}
+
+fn modes() -> BoxedStrategy<DestroyMode> {
+    select(vec![DestroyMode::Forget, DestroyMode::Keep, DestroyMode::Remove]).boxed()
+}
+
 fn ops(mix: Mix) -> BoxedStrategy<Op> {
     let key = || 0..KEYS;
     let payload = || 0_u32..8;
     let principal = || weighted(0.6, 0_u8..2);
-    let expected = || weighted(0.5, 1_i64..4);
     let choices = [
         (mix.create, create().boxed()),
-        (mix.load, key().prop_map(|key| Op::Load { key }).boxed()),
+        (mix.load, (key(), version()).prop_map(|(key, known)| Op::Load { key, known }).boxed()),
         (mix.update, update().boxed()),
         (mix.touch, touch().boxed()),
         (mix.destroy, destroy().boxed()),
         (
             mix.rotate,
-            (key(), key(), weighted(0.5, payload()), expiries(), principal(), expected(), any::<bool>())
-                .prop_map(|(from, to, payload, expires_at, principal, expected, soft)| Op::Rotate {
+            (key(), key(), weighted(0.5, payload()), new_expiries(), principal(), version(), modes())
+                .prop_map(|(from, to, payload, expires_at, principal, expected, mode)| Op::Rotate {
                     from,
                     to,
                     payload,
                     expires_at,
                     principal,
                     expected,
-                    soft,
+                    mode,
                 })
                 .boxed(),
         ),
+        (mix.fate, key().prop_map(|key| Op::Fate { key }).boxed()),
         (
             mix.destroy_principal,
-            (0_u8..2, weighted(0.5, key()), any::<bool>())
-                .prop_map(|(principal, except, soft)| Op::DestroyPrincipal { principal, except, soft })
+            (0_u8..2, weighted(0.5, key()), weighted(0.4, 0_i64..4), modes())
+                .prop_map(|(principal, except, created_before, mode)| Op::DestroyPrincipal {
+                    principal,
+                    except,
+                    created_before,
+                    mode,
+                })
                 .boxed(),
         ),
+        (mix.forget_principal, (0_u8..2).prop_map(|principal| Op::ForgetPrincipal { principal }).boxed()),
         (mix.purge, (1_u32..4).prop_map(|limit| Op::Purge { limit }).boxed()),
         (
             mix.list,
@@ -269,7 +314,12 @@ fn ops(mix: Mix) -> BoxedStrategy<Op> {
         ),
         (mix.count, principal().prop_map(|principal| Op::Count { principal }).boxed()),
         (mix.clear, Just(Op::Clear).boxed()),
-        (mix.load_many, keys().prop_map(|keys| Op::LoadMany { keys }).boxed()),
+        (
+            mix.load_many,
+            (keys(), vec(version(), usize::from(KEYS)))
+                .prop_map(|(keys, known)| Op::LoadMany { loads: keys.into_iter().zip(known).collect() })
+                .boxed(),
+        ),
         (mix.write_many, writes().boxed()),
     ];
     Union::new_weighted(choices.into_iter().filter(|(weight, _)| *weight > 0).collect()).boxed()
@@ -281,7 +331,7 @@ fn create() -> impl Strategy<Value = Op> {
 }
 
 fn update() -> impl Strategy<Value = Op> {
-    (0..KEYS, 0_u32..8, expiries(), weighted(0.6, 0_u8..2), weighted(0.5, 1_i64..4)).prop_map(
+    (0..KEYS, 0_u32..8, new_expiries(), weighted(0.6, 0_u8..2), version()).prop_map(
         |(key, payload, expires_at, principal, expected)| Op::Update {
             key,
             payload,
@@ -293,11 +343,15 @@ fn update() -> impl Strategy<Value = Op> {
 }
 
 fn touch() -> impl Strategy<Value = Op> {
-    (0..KEYS, expiries()).prop_map(|(key, expires_at)| Op::Touch { key, expires_at })
+    (0..KEYS, expiries(), version()).prop_map(|(key, expires_at, expected)| Op::Touch {
+        key,
+        expires_at,
+        expected,
+    })
 }
 
 fn destroy() -> impl Strategy<Value = Op> {
-    (0..KEYS, any::<bool>()).prop_map(|(key, soft)| Op::Destroy { key, soft })
+    (0..KEYS, modes()).prop_map(|(key, mode)| Op::Destroy { key, mode })
 }
 
 /// Distinct keys in any order.

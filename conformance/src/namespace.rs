@@ -5,7 +5,7 @@ use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The name of a table or file that is one case's own.
+/// The name of a table or file that is one case's own. [`Subject::open`](crate::Subject::open) is given it.
 ///
 /// An identifier that [`TableName`](session_core::TableName) accepts: 1 to 48 ASCII letters, digits and underscores,
 /// not beginning with a digit. Nearly all are short and in lower case. Two namespaces never differ in case alone.

@@ -7,13 +7,14 @@ use serde_json::{Value, json};
 
 use crate::{CaseInfo, Outcome};
 
-/// What came of one case on one backend.
+/// What came of one case on one backend, in one of its ways: what [`run`](crate::run) returns, and a line of the file that
+/// `CONFORMANCE_REPORT` names.
 #[derive(Clone, Debug)]
 pub struct CaseReport {
-    /// As [`Backend::name`](crate::Backend::name).
+    /// As [`Subject::name`](crate::Subject::name).
     pub backend: String,
-    /// As [`Backend::variant`](crate::Backend::variant); with `, gathered` if concurrent calls were gathered into
-    /// batches.
+    /// As [`Subject::variant`](crate::Subject::variant); with `, gathered` if concurrent calls were gathered into
+    /// batches, and `, cached` if loads went through what a [`Cached`](session_core::contract::Cached) store keeps.
     pub variant: String,
     /// The case.
     pub case: CaseInfo,
@@ -21,6 +22,11 @@ pub struct CaseReport {
     pub outcome: Outcome,
     /// How long it took.
     pub took: Duration,
+    /// How many batches of two operations or more reached a store that gathers: its own and those that calls were gathered
+    /// into.
+    pub batches: usize,
+    /// How many loads found what was kept up to date.
+    pub kept: usize,
 }
 
 /// The reports as the JSON that `CONFORMANCE_REPORT` asks for.
@@ -31,6 +37,8 @@ pub(crate) fn to_json(reports: &[CaseReport], seed: u64) -> Value {
             Outcome::Passed => ("passed", None),
             Outcome::Failed(why) => ("failed", Some(why)),
             Outcome::NotRun(why) => ("not_run", Some(why)),
+            Outcome::NotApplicable(why) => ("not_applicable", Some(why)),
+            Outcome::Shared(why) => ("shared", Some(why)),
         };
         runs.entry((&report.backend, &report.variant)).or_default().push(json!({
             "case": report.case.name,
@@ -39,6 +47,8 @@ pub(crate) fn to_json(reports: &[CaseReport], seed: u64) -> Value {
             "outcome": outcome,
             "why": why,
             "seconds": report.took.as_secs_f64(),
+            "batches": report.batches,
+            "kept": report.kept,
         }));
     }
     let runs: Vec<Value> = runs

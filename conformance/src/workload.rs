@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use session_core::{Error, Store};
+use session_core::contract::Store;
+use session_core::{DestroyMode, Error};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -85,7 +86,7 @@ pub(crate) async fn run(
 pub(crate) async fn look(world: &World, handles: &[Arc<dyn Store>], history: &History) -> Verdict {
     for store in handles {
         for key in world.key_numbers() {
-            let call = history.call(world, &**store, Call { now: 0, op: Op::Load { key } });
+            let call = history.call(world, &**store, Call { now: 0, op: Op::Load { key, known: None } });
             match timeout(PATIENCE, call).await {
                 Ok(loaded) => loaded?,
                 Err(_) => return failed(format!("load at the end: no answer within {PATIENCE:?}")),
@@ -96,9 +97,14 @@ pub(crate) async fn look(world: &World, handles: &[Arc<dyn Store>], history: &Hi
 }
 
 /// Polls a future a few times, or for a short time, and then drops it.
+///
+/// On a busy machine a short time is no poll at all, so that it is the one or the other.
 pub(crate) async fn drop_early<F: Future>(future: F, rng: &mut Rng) -> Option<F::Output> {
-    let mut polls = rng.below(5);
-    let time = Duration::from_micros(rng.below(3000));
+    let (mut polls, time) = if rng.once_in(2) {
+        (rng.below(5), Duration::from_millis(100))
+    } else {
+        (u64::MAX, Duration::from_micros(rng.below(3000)))
+    };
     let mut future = pin!(future);
     let polled = std::future::poll_fn(|context| {
         if polls == 0 {
@@ -116,7 +122,7 @@ fn draw(rng: &mut Rng, world: &World, payload: u32, batches: u64) -> Op {
         rng.shuffle(&mut keys);
         keys.truncate(1 + usize::try_from(rng.below(3)).unwrap_or(0));
         if rng.once_in(3) {
-            Op::LoadMany { keys }
+            Op::LoadMany { loads: keys.into_iter().map(|key| (key, version(rng, world))).collect() }
         } else {
             let writes =
                 keys.into_iter().zip(payload..).map(|(key, payload)| write(rng, world, key, payload));
@@ -131,32 +137,35 @@ fn single(rng: &mut Rng, world: &World, payload: u32) -> Op {
     let can = world.capabilities();
     let keys: Vec<Key> = world.key_numbers().collect();
     let key = *rng.pick(&keys);
-    match rng.below(20) {
-        0..=4 => Op::Load { key },
+    match rng.below(22) {
+        0..=4 => Op::Load { key, known: version(rng, world) },
         5 if can.rotation => Op::Rotate {
             from: key,
             to: keys[(usize::from(key) + 1) % keys.len()],
             payload: rng.once_in(2).then_some(payload),
-            expires_at: 50,
+            expires_at: Some(50),
             principal: principal(rng, world),
-            expected: expected(rng, world),
-            soft: can.tombstones && rng.once_in(2),
+            expected: version(rng, world),
+            mode: mode(rng, world),
         },
         6 if can.rotation => Op::Rotate {
             from: key,
             to: keys[(usize::from(key) + 1) % keys.len()],
             payload: None,
-            expires_at: 60,
+            expires_at: None,
             principal: None,
             expected: None,
-            soft: can.tombstones && rng.once_in(2),
+            mode: mode(rng, world),
         },
         7 => Op::Purge { limit: 100 },
         8 if can.principals => Op::DestroyPrincipal {
             principal: 1,
             except: rng.once_in(2).then_some(key),
-            soft: can.tombstones && rng.once_in(2),
+            created_before: (can.created_at && rng.once_in(3)).then_some(1),
+            mode: mode(rng, world),
         },
+        10 => Op::Fate { key },
+        11 if can.principals && rng.once_in(2) => Op::ForgetPrincipal { principal: 1 },
         9 => Op::List { principal: None, after: None, limit: 10_000 },
         _ => write(rng, world, key, payload),
     }
@@ -170,12 +179,12 @@ fn write(rng: &mut Rng, world: &World, key: Key, payload: u32) -> Op {
         4..=8 => Op::Update {
             key,
             payload,
-            expires_at,
+            expires_at: (!rng.once_in(3)).then_some(expires_at),
             principal: principal(rng, world),
-            expected: expected(rng, world),
+            expected: version(rng, world),
         },
-        9 | 10 => Op::Touch { key, expires_at: expires_at + 1 },
-        _ => Op::Destroy { key, soft: world.capabilities().tombstones && rng.once_in(2) },
+        9 | 10 => Op::Touch { key, expires_at: expires_at + 1, expected: version(rng, world) },
+        _ => Op::Destroy { key, mode: mode(rng, world) },
     }
 }
 
@@ -183,7 +192,17 @@ fn principal(rng: &mut Rng, world: &World) -> Option<u8> {
     (world.capabilities().principals && rng.once_in(3)).then(|| u8::from(rng.once_in(3)))
 }
 
-fn expected(rng: &mut Rng, world: &World) -> Option<i64> {
+fn mode(rng: &mut Rng, world: &World) -> DestroyMode {
+    let modes: &[DestroyMode] = if world.capabilities().tombstones {
+        &[DestroyMode::Forget, DestroyMode::Keep, DestroyMode::Remove]
+    } else {
+        &[DestroyMode::Remove]
+    };
+    *rng.pick(modes)
+}
+
+/// A version that the caller expects or knows, if any.
+fn version(rng: &mut Rng, world: &World) -> Option<i64> {
     let drawn = i64::try_from(1 + rng.below(4)).unwrap_or(1);
     (world.capabilities().versions && rng.once_in(2)).then_some(drawn)
 }

@@ -2,17 +2,20 @@
 
 use std::num::NonZeroU32;
 
+use session_core::contract::{
+    Create, Created, Destroy, DestroyPrincipal, Filter, Load, Loaded, Payload, Record, Rotate, Rotated,
+    Store, Touch, Touched, Update, Write, Written,
+};
 use session_core::{
-    Capabilities, Create, Created, Destroy, DestroyMode, Error, ErrorKind, Filter, Payload, Principal,
-    Record, Rotate, Rotated, SessionId, SessionKey, Store, Timestamp, Touch, Update, Updated, Version, Write,
-    Written,
+    Capabilities, Error, ErrorKind, Principal, SessionId, SessionKey, Timestamp, Updated, Version,
 };
 
 use crate::case::{Verdict, ensure_eq};
-use crate::spec::{Answer, Call, Key, Op, PayloadNo, PrincipalNo, Rules, Seen};
+use crate::oracle::Rules;
+use crate::spec::{Answer, Call, Key, Op, PayloadNo, PrincipalNo, Seen};
 
-/// An ordinary point in time, in 2027.
-pub(crate) const T: i64 = 1_800_000_000_000;
+/// An ordinary point in time, in 2023: a purge goes no further than the server's own clock.
+pub(crate) const T: i64 = 1_700_000_000_000;
 
 /// How much later than asked a session may die in a store whose expiries are not exact.
 pub(crate) const SLACK: i64 = 4;
@@ -86,7 +89,7 @@ const IDS: [&str; 6] = ["k", "K", "k ", "ķ", "kk", " k"];
 
 const PRINCIPALS: [&str; 3] = ["ann", "Ann", "ann "];
 
-/// Payloads of which the first ones are peculiar; the others only have to differ.
+/// Payloads of which the first ones are peculiar; the others only have to differ. The second is `oracle::NOTHING`.
 const PAYLOADS: [&str; 6] = [
     "{}",
     "",
@@ -141,6 +144,7 @@ impl World {
                 payload: Payload::from("{}"),
                 expires_at: at(T + 1000),
                 principal: None,
+                version: Version::FIRST,
             };
             ensure_eq!(store.create(&create, at(T)).await?, Created::Created, "creating on an empty table");
         }
@@ -184,16 +188,17 @@ impl World {
     async fn try_call(&self, store: &dyn Store, call: &Call) -> Result<Answer, Error> {
         let now = self.frame.now(call.now);
         Ok(match &call.op {
-            Op::Load { key } => Answer::Found(self.seen(store.load(&self.key(*key), now).await?)),
-            Op::Rotate { from, to, payload, expires_at, principal, expected, soft } => {
+            Op::Load { key, known } => self.loaded(store.load(&self.load_of(*key, *known), now).await?),
+            Op::Fate { key } => Answer::Fate(store.fate(&self.key(*key), now).await?),
+            Op::Rotate { from, to, payload, expires_at, principal, expected, mode } => {
                 let rotate = Rotate {
                     from: self.key(*from),
                     to: self.key(*to),
                     payload: payload.map(payload_of),
-                    expires_at: self.frame.expiry(*expires_at),
+                    expires_at: expires_at.map(|time| self.frame.expiry(time)),
                     principal: principal.map(principal_of).transpose()?,
                     expected: expected.map(Version::new),
-                    mode: mode(*soft),
+                    mode: *mode,
                 };
                 match store.rotate(&rotate, now).await? {
                     Rotated::Rotated(version) => Answer::Rotated(version.get()),
@@ -202,10 +207,17 @@ impl World {
                     Rotated::KeyTaken => Answer::KeyTaken,
                 }
             }
-            Op::DestroyPrincipal { principal, except, soft } => {
-                let except = except.map(|key| self.key(key));
-                let principal = principal_of(*principal)?;
-                Answer::Number(store.destroy_principal(&principal, except.as_ref(), mode(*soft), now).await?)
+            Op::DestroyPrincipal { principal, except, created_before, mode } => {
+                let destroy = DestroyPrincipal {
+                    principal: principal_of(*principal)?,
+                    except: except.map(|key| self.key(key)),
+                    created_before: created_before.map(|time| self.frame.now(time)),
+                    mode: *mode,
+                };
+                Answer::Number(store.destroy_principal(&destroy, now).await?)
+            }
+            Op::ForgetPrincipal { principal } => {
+                Answer::Number(store.forget_principal(&principal_of(*principal)?, now).await?)
             }
             Op::Purge { limit: most } => Answer::Number(store.purge_expired(now, limit(*most)).await?),
             Op::List { principal, after, limit: most } => {
@@ -214,25 +226,20 @@ impl World {
                 let mut page = Vec::with_capacity(listed.len());
                 for entry in listed {
                     let number = self.number_of(&entry.key);
-                    page.extend(self.seen(Some(entry.record?)).map(|seen| (number, seen)));
+                    page.push((number, self.seen(entry.record?)));
                 }
                 Answer::Page(page)
             }
             Op::Count { principal } => Answer::Number(store.count(&filter(*principal)?, now).await?),
             Op::Clear => Answer::Number(store.clear().await?),
-            Op::LoadMany { keys } => Answer::Each(
-                self.load_many(store, keys, call.now).await?.into_iter().collect::<Result<_, _>>()?,
+            Op::LoadMany { loads } => Answer::Each(
+                self.load_many(store, loads, call.now).await?.into_iter().collect::<Result<_, _>>()?,
             ),
             Op::WriteMany { writes } => {
                 let written = self.write_many(store, writes, call.now).await?;
                 Answer::Each(written.into_iter().collect::<Result<_, _>>()?)
             }
-            single => match self.write(single)? {
-                Write::Create(create) => answer(Written::Created(store.create(&create, now).await?)),
-                Write::Update(update) => answer(Written::Updated(store.update(&update, now).await?)),
-                Write::Touch(touch) => answer(Written::Touched(store.touch(&touch, now).await?)),
-                Write::Destroy(destroy) => answer(Written::Destroyed(store.destroy(&destroy, now).await?)),
-            },
+            single => answer(self.write(single)?.apply(store, now).await?),
         })
     }
 
@@ -240,12 +247,24 @@ impl World {
     pub(crate) async fn load_many(
         &self,
         store: &dyn Store,
-        keys: &[Key],
+        loads: &[(Key, Option<i64>)],
         now: i64,
     ) -> Result<Vec<Result<Answer, Error>>, Error> {
-        let keys: Vec<SessionKey> = keys.iter().map(|key| self.key(*key)).collect();
-        let loaded = store.load_many(&keys, self.frame.now(now)).await?;
-        Ok(loaded.into_iter().map(|record| Ok(Answer::Found(self.seen(record?)))).collect())
+        let loads: Vec<Load> = loads.iter().map(|(key, known)| self.load_of(*key, *known)).collect();
+        let loaded = store.load_many(&loads, self.frame.now(now)).await?;
+        Ok(loaded.into_iter().map(|loaded| Ok(self.loaded(loaded?))).collect())
+    }
+
+    fn load_of(&self, key: Key, known: Option<i64>) -> Load {
+        Load { key: self.key(key), known: known.map(Version::new) }
+    }
+
+    fn loaded(&self, loaded: Loaded) -> Answer {
+        match loaded {
+            Loaded::Record(record) => Answer::Found(self.seen(record)),
+            Loaded::Unchanged { expires_at } => Answer::Unchanged(self.frame.number_of_expiry(expires_at)),
+            Loaded::Gone => Answer::Gone,
+        }
     }
 
     /// A batch of writes, each with its own answer.
@@ -267,25 +286,27 @@ impl World {
                 payload: payload_of(*payload),
                 expires_at: self.frame.expiry(*expires_at),
                 principal: principal.map(principal_of).transpose()?,
+                version: Version::FIRST,
             }),
             Op::Update { key, payload, expires_at, principal, expected } => Write::Update(Update {
                 key: self.key(*key),
                 payload: payload_of(*payload),
-                expires_at: self.frame.expiry(*expires_at),
+                expires_at: expires_at.map(|time| self.frame.expiry(time)),
                 principal: principal.map(principal_of).transpose()?,
                 expected: expected.map(Version::new),
             }),
-            Op::Touch { key, expires_at } => {
-                Write::Touch(Touch { key: self.key(*key), expires_at: self.frame.expiry(*expires_at) })
-            }
-            Op::Destroy { key, soft } => Write::Destroy(Destroy { key: self.key(*key), mode: mode(*soft) }),
+            Op::Touch { key, expires_at, expected } => Write::Touch(Touch {
+                key: self.key(*key),
+                expires_at: self.frame.expiry(*expires_at),
+                expected: expected.map(Version::new),
+            }),
+            Op::Destroy { key, mode } => Write::Destroy(Destroy { key: self.key(*key), mode: *mode }),
             other => unreachable!("{other:?} is no write"),
         })
     }
 
-    fn seen(&self, record: Option<Record>) -> Option<Seen> {
-        let record = record?;
-        Some(Seen {
+    fn seen(&self, record: Record) -> Seen {
+        Seen {
             payload: payload_number(record.payload.as_str()),
             expires_at: self.frame.number_of_expiry(record.expires_at),
             created_at: record.created_at.map(|time| self.frame.number_of_now(time)),
@@ -294,7 +315,7 @@ impl World {
                 let position = PRINCIPALS.iter().position(|known| *known == principal.as_str());
                 position.and_then(|position| u8::try_from(position).ok()).unwrap_or(STRANGE)
             }),
-        })
+        }
     }
 }
 
@@ -329,10 +350,6 @@ fn filter(principal: Option<PrincipalNo>) -> Result<Filter, Error> {
     Ok(Filter { principal: principal.map(principal_of).transpose()? })
 }
 
-pub(crate) fn mode(soft: bool) -> DestroyMode {
-    if soft { DestroyMode::Soft } else { DestroyMode::Hard }
-}
-
 fn answer(written: Written) -> Answer {
     match written {
         Written::Created(Created::Created) => Answer::Created,
@@ -340,6 +357,9 @@ fn answer(written: Written) -> Answer {
         Written::Updated(Updated::Saved(version)) => Answer::Saved(version.get()),
         Written::Updated(Updated::Stale) => Answer::Stale,
         Written::Updated(Updated::Gone) => Answer::Gone,
-        Written::Touched(done) | Written::Destroyed(done) => Answer::Bool(done),
+        Written::Touched(Touched::Moved) => Answer::Moved,
+        Written::Touched(Touched::Stale) => Answer::Stale,
+        Written::Touched(Touched::Gone) => Answer::Gone,
+        Written::Destroyed(done) => Answer::Bool(done),
     }
 }

@@ -2,15 +2,19 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use session_core::{
-    Capabilities, Create, Created, Destroy, DestroyMode, Filter, Finding, Gathering, KeyFormat, Listed,
-    Principal, Record, Result, Rotate, Rotated, SessionKey, Store, Timestamp, Touch, Update, Updated, Write,
-    Written,
+use session_core::contract::{
+    Create, Created, Destroy, DestroyPrincipal, Filter, Listed, Load, Loaded, Rotate, Rotated, Store, Touch,
+    Touched, Update, Write, Written,
 };
+use session_core::{
+    Capabilities, Fate, Finding, Gathering, KeyFormat, Principal, Result, SessionKey, Timestamp, Updated,
+};
+
+use crate::around::store_around;
 
 /// Counts the calls that reach a store, and lets none through while it is told to.
 pub(crate) struct Watched {
@@ -22,6 +26,8 @@ pub(crate) struct Watched {
 pub(crate) struct Watch {
     calls: AtomicUsize,
     silent: AtomicBool,
+    /// What somebody else does right after the next load.
+    late: Mutex<Option<(Write, Timestamp)>>,
 }
 
 impl Watch {
@@ -33,6 +39,12 @@ impl Watch {
     /// From now on no call gets an answer, or every call does.
     pub(crate) fn silence(&self, silent: bool) {
         self.silent.store(silent, Ordering::SeqCst);
+    }
+
+    /// Does a write once the next load is answered, and before its caller learns that.
+    #[cfg(test)]
+    pub(crate) fn after_the_next_load(&self, write: Write, now: Timestamp) {
+        *self.late.lock().unwrap_or_else(PoisonError::into_inner) = Some((write, now));
     }
 }
 
@@ -49,83 +61,37 @@ impl Watched {
         }
         &*self.store
     }
+
+    async fn pass_write(&self) -> Result<&dyn Store> {
+        Ok(self.pass().await)
+    }
 }
 
-impl fmt::Debug for Watched {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.store.fmt(f)
-    }
-}
-
-#[async_trait]
-impl Store for Watched {
-    fn backend(&self) -> &'static str {
-        self.store.backend()
-    }
-    fn capabilities(&self) -> Capabilities {
-        self.store.capabilities()
-    }
-    fn key_format(&self) -> KeyFormat {
-        self.store.key_format()
-    }
+store_around!(Watched, {
     async fn create(&self, create: &Create, now: Timestamp) -> Result<Created> {
         self.pass().await.create(create, now).await
     }
-    async fn load(&self, key: &SessionKey, now: Timestamp) -> Result<Option<Record>> {
-        self.pass().await.load(key, now).await
+    async fn load(&self, load: &Load, now: Timestamp) -> Result<Loaded> {
+        let loaded = self.pass().await.load(load, now).await;
+        let late = self.watch.late.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((write, now)) = late {
+            write.apply(&*self.store, now).await?;
+        }
+        loaded
     }
     async fn update(&self, update: &Update, now: Timestamp) -> Result<Updated> {
         self.pass().await.update(update, now).await
     }
-    async fn touch(&self, touch: &Touch, now: Timestamp) -> Result<bool> {
+    async fn touch(&self, touch: &Touch, now: Timestamp) -> Result<Touched> {
         self.pass().await.touch(touch, now).await
     }
     async fn destroy(&self, destroy: &Destroy, now: Timestamp) -> Result<bool> {
         self.pass().await.destroy(destroy, now).await
     }
-    async fn rotate(&self, rotate: &Rotate, now: Timestamp) -> Result<Rotated> {
-        self.pass().await.rotate(rotate, now).await
-    }
-    async fn destroy_principal(
-        &self,
-        principal: &Principal,
-        except: Option<&SessionKey>,
-        mode: DestroyMode,
-        now: Timestamp,
-    ) -> Result<u64> {
-        self.pass().await.destroy_principal(principal, except, mode, now).await
-    }
-    async fn purge_expired(&self, now: Timestamp, limit: NonZeroU32) -> Result<u64> {
-        self.pass().await.purge_expired(now, limit).await
-    }
-    async fn list(
-        &self,
-        filter: &Filter,
-        after: Option<&SessionKey>,
-        limit: NonZeroU32,
-        now: Timestamp,
-    ) -> Result<Vec<Listed>> {
-        self.pass().await.list(filter, after, limit, now).await
-    }
-    async fn count(&self, filter: &Filter, now: Timestamp) -> Result<u64> {
-        self.pass().await.count(filter, now).await
-    }
-    async fn clear(&self) -> Result<u64> {
-        self.pass().await.clear().await
-    }
-    async fn server_time(&self) -> Result<Timestamp> {
-        self.pass().await.server_time().await
-    }
-    async fn diagnose(&self) -> Result<Vec<Finding>> {
-        self.pass().await.diagnose().await
-    }
-    async fn load_many(&self, keys: &[SessionKey], now: Timestamp) -> Result<Vec<Result<Option<Record>>>> {
-        self.pass().await.load_many(keys, now).await
+    async fn load_many(&self, loads: &[Load], now: Timestamp) -> Result<Vec<Result<Loaded>>> {
+        self.pass().await.load_many(loads, now).await
     }
     async fn write_many(&self, writes: &[Write], now: Timestamp) -> Result<Vec<Result<Written>>> {
         self.pass().await.write_many(writes, now).await
     }
-    fn gathering(&self) -> Gathering {
-        self.store.gathering()
-    }
-}
+});

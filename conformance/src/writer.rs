@@ -11,28 +11,29 @@ use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use session_core::{Created, Updated};
+use session_core::Updated;
+use session_core::contract::Created;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
-use crate::case::{Ctx, Stop, Verdict, ensure_eq, failed, not_run};
+use crate::case::{Ctx, Stop, Travel, Verdict, ensure_eq, failed, not_run};
 use crate::fixture::{Fixture, persist};
-use crate::{Availability, Namespace};
+use crate::{Availability, Namespace, Options};
 
 const OPTION: &str = "--conformance-writer";
 /// Each writes sessions of its own, one after another.
 const WRITERS: usize = 4;
-/// Updates before a session is ended and another one begun.
+/// Updates before a session is destroyed and another one begun.
 const UPDATES: i64 = 8;
 
 /// Whether this program's `main` knows the hidden option.
 static HAS_WRITER: AtomicBool = AtomicBool::new(false);
 
-/// What a writer does to its session: the version that it writes, or the end.
+/// What a writer does to its session: the version that it writes, or that it destroys it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Act {
     Write(i64),
-    End,
+    Destroy,
 }
 
 /// One session's last acts: the one that was acknowledged, and the one that was tried after it.
@@ -47,19 +48,20 @@ struct Last {
 pub(crate) struct Log(BTreeMap<String, Last>);
 
 /// Runs the writer if the command line asks for it.
-pub(crate) async fn run_if_asked(backends: &[Availability]) -> Option<ExitCode> {
+pub(crate) async fn run_if_asked(subjects: &[Availability]) -> Option<ExitCode> {
     HAS_WRITER.store(true, Ordering::SeqCst);
     let mut args = env::args().skip_while(|arg| arg != OPTION).skip(1);
     let (name, variant, gathered, namespace) = (args.next()?, args.next()?, args.next()?, args.next()?);
-    let backend = backends.iter().find_map(|backend| match backend {
-        Availability::Ready(backend) if backend.name() == name && backend.variant() == variant => {
-            Some(backend)
+    let subject = subjects.iter().find_map(|subject| match subject {
+        Availability::Ready(subject) if subject.name() == name && subject.variant() == variant => {
+            Some(subject)
         }
         _ => None,
     })?;
-    let ctx = Ctx::new(Arc::clone(backend), gathered == "true", 0, 0, String::new());
+    let travel = if gathered == "true" { Travel::Gathered } else { Travel::Alone };
+    let ctx = Ctx::new(Arc::clone(subject), travel, &Options::default(), String::new());
     let written = write_for_ever(&ctx, &Namespace::from_text(namespace)).await;
-    if let Err(Stop::Failed(why) | Stop::NotRun(why)) = written {
+    if let Err(Stop::Failed(why) | Stop::NotRun(why) | Stop::NotApplicable(why)) = written {
         eprintln!("the writer failed: {why}");
     }
     Some(ExitCode::FAILURE)
@@ -84,9 +86,9 @@ async fn write_for_ever(ctx: &Ctx, namespace: &Namespace) -> Verdict {
                     say(&id, "did", Act::Write(version))?;
                 }
                 if session % 2 == 1 {
-                    say(&id, "tries", Act::End)?;
+                    say(&id, "tries", Act::Destroy)?;
                     persist(|| fixture.destroy(&key, fixture.modes()[0], 0)).await?;
-                    say(&id, "did", Act::End)?;
+                    say(&id, "did", Act::Destroy)?;
                 }
             }
             Ok::<_, Stop>(())
@@ -105,7 +107,7 @@ fn payload(id: &str, version: i64) -> String {
 fn say(id: &str, verb: &str, act: Act) -> Verdict {
     let act = match act {
         Act::Write(version) => version.to_string(),
-        Act::End => "end".to_owned(),
+        Act::Destroy => "destroy".to_owned(),
     };
     let mut out = stdout().lock();
     writeln!(out, "{id} {verb} {act}")
@@ -124,8 +126,8 @@ pub(crate) async fn kill_a_writer(ctx: &Ctx, namespace: &Namespace, acknowledged
     let text = |error: std::io::Error| Stop::Failed(format!("the writing process: {error}"));
     let arguments = [
         OPTION.to_owned(),
-        ctx.backend().name(),
-        ctx.backend().variant(),
+        ctx.subject().name(),
+        ctx.subject().variant(),
         ctx.is_gathered().to_string(),
         namespace.as_str().to_owned(),
     ];
@@ -164,8 +166,8 @@ impl Log {
         let (Some(id), Some(verb), Some(act)) = (words.next(), words.next(), words.next()) else {
             return false;
         };
-        let act = if act == "end" {
-            Act::End
+        let act = if act == "destroy" {
+            Act::Destroy
         } else if let Ok(version) = act.parse() {
             Act::Write(version)
         } else {
@@ -196,14 +198,19 @@ impl Log {
                     last.acknowledged, last.tried
                 ));
             }
-            // A write that was cut off is no obstacle to the next one.
+            // A write that was cut off is no obstacle to the next one. It may still be under way in the server, and
+            // reach the session after it was looked at.
             if found.is_some() {
                 let again = persist(|| fixture.update(&key, "after", 100, 0)).await?;
-                let next = matches!(again, Updated::Saved(_));
+                let ended_meanwhile = again == Updated::Gone && last.tried == Some(Act::Destroy);
+                let next = matches!(again, Updated::Saved(_)) || ended_meanwhile;
                 ensure_eq!(next, true, "an update after the process that wrote before was killed");
             } else if last.acknowledged.is_none() {
                 let created = persist(|| fixture.try_create(&key, "after", 100)).await?;
-                ensure_eq!(created, Created::Created, "a create where one was cut off");
+                if created == Created::KeyTaken {
+                    let found = fixture.payload(&key, 0).await?;
+                    ensure_eq!(found, Some(payload(id, 1)), "what took the key where a create was cut off");
+                }
             }
         }
         Ok(())
@@ -214,6 +221,61 @@ impl Log {
 fn state(id: &str, act: Option<Act>, fixture: &Fixture) -> Option<(String, i64)> {
     match act {
         Some(Act::Write(version)) => Some((payload(id, version), fixture.version(version - 1).get())),
-        Some(Act::End) | None => None,
+        Some(Act::Destroy) | None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use session_core::contract::{Create, Destroy, Write};
+    use session_core::{MemoryStore, Version};
+
+    use super::*;
+    use crate::wrap::Watched;
+
+    const ID: &str = "writer0-session1";
+
+    /// A killed writer's session, and a write that reaches the store only after it was looked at.
+    async fn check(last: Last, late: impl FnOnce(&Fixture) -> Write) -> Verdict {
+        let (store, watch) = Watched::new(Arc::new(MemoryStore::new()));
+        let fixture = Fixture::of(Arc::new(store));
+        if last.acknowledged.is_some() {
+            fixture.create(ID, &payload(ID, 1), 100).await?;
+        }
+        watch.after_the_next_load(late(&fixture), fixture.now(0));
+        Log(BTreeMap::from([(ID.to_owned(), last)])).check(&fixture).await
+    }
+
+    fn destroy(fixture: &Fixture) -> Write {
+        let key = fixture.key(ID).unwrap();
+        Write::Destroy(Destroy { key, mode: session_core::DestroyMode::Remove })
+    }
+
+    fn create(fixture: &Fixture, payload: String) -> Write {
+        Write::Create(Create {
+            key: fixture.key(ID).unwrap(),
+            payload: payload.into(),
+            expires_at: fixture.until(100),
+            principal: None,
+            version: Version::FIRST,
+        })
+    }
+
+    #[tokio::test]
+    async fn what_was_tried_may_happen_while_one_looks() {
+        let written = Some(Act::Write(1));
+        let ended = Last { acknowledged: written, tried: Some(Act::Destroy) };
+        check(ended, destroy).await.unwrap();
+        let created = Last { acknowledged: None, tried: written };
+        check(created, |fixture| create(fixture, payload(ID, 1))).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_nobody_tried_must_not() {
+        let written = Some(Act::Write(1));
+        let updated = Last { acknowledged: written, tried: Some(Act::Write(2)) };
+        assert!(check(updated, destroy).await.is_err());
+        let created = Last { acknowledged: None, tried: written };
+        assert!(check(created, |fixture| create(fixture, "another's".to_owned())).await.is_err());
     }
 }
