@@ -1,27 +1,36 @@
 //! What the operations of the small store are made of: its pool, its columns, its rules, each of which may be broken.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Mutex, Once};
 
-use session_core::{
-    DestroyMode, Error, Filter, Payload, Principal, Record, Result, SessionKey, Timestamp, Version,
-};
+use conformance::Part;
+use session_core::contract::{Create, Filter, Loaded, Payload, Record};
+use session_core::{DestroyMode, Error, Result, SessionKey, Timestamp, Version};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::yield_now;
 
-use crate::backend::{Form, Row, Rows};
+use crate::cache::Cache;
 use crate::faults::{Fault, On};
+use crate::lock::Lock;
+use crate::net::Net;
+use crate::subject::{End, Form, Row, Rows};
+
+/// The connections of a store.
+pub(crate) const CONNECTIONS: usize = 8;
 
 pub(crate) struct SmallStore {
     pub(crate) form: Form,
     pub(crate) rows: Rows,
+    /// The way to the server, where there is one.
+    net: Option<Net>,
+    lock: Lock,
     pub(crate) connections: Semaphore,
     /// The answer of a load that nobody waited for.
-    pub(crate) left_over: Mutex<Option<Option<Record>>>,
-    pub(crate) cached: Mutex<HashMap<SessionKey, Record>>,
-    /// What this handle has ended and not yet written.
-    pub(crate) ended: Mutex<HashSet<SessionKey>>,
+    pub(crate) left_over: Mutex<Option<Loaded>>,
+    pub(crate) cache: Cache,
+    /// What this handle has destroyed and not yet written.
+    pub(crate) destroyed: Mutex<HashSet<SessionKey>>,
 }
 
 impl fmt::Debug for SmallStore {
@@ -31,27 +40,36 @@ impl fmt::Debug for SmallStore {
 }
 
 /// An answer on its way. Dropped, it stays on the connection.
-pub(crate) struct UnderWay<'a>(pub(crate) &'a SmallStore, pub(crate) Option<Option<Record>>);
+pub(crate) struct UnderWay<'a>(pub(crate) &'a SmallStore, pub(crate) Option<Loaded>);
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        if let Some(answer) = self.1.take()
-            && self.0.is(Fault::AnAnswerIsLeftOnTheConnection)
-        {
-            *self.0.left_over.lock().unwrap() = Some(answer);
+        let Some(answer) = self.1.take() else { return };
+        match self.0.form.fault {
+            Fault::AnAnswerIsLeftOnTheConnection => *self.0.left_over.lock().unwrap() = Some(answer),
+            Fault::ADroppedCallPanicsLater => {
+                // Once is enough, and less to read.
+                static ONCE: Once = Once::new();
+                ONCE.call_once(|| {
+                    drop(tokio::spawn(async { panic!("the rest of an answer makes no sense") }))
+                });
+            }
+            _ => {}
         }
     }
 }
 
 impl SmallStore {
-    pub(crate) fn new(form: Form, rows: Rows) -> SmallStore {
+    pub(crate) fn new(form: Form, rows: Rows, net: Option<Net>, lock: Lock) -> SmallStore {
         SmallStore {
             form,
             rows,
-            connections: Semaphore::new(8),
+            net,
+            lock,
+            connections: Semaphore::new(CONNECTIONS),
             left_over: Mutex::default(),
-            cached: Mutex::default(),
-            ended: Mutex::default(),
+            cache: Cache::default(),
+            destroyed: Mutex::default(),
         }
     }
 
@@ -69,29 +87,83 @@ impl SmallStore {
             return Ok(self.connections.acquire().await.expect("never closed"));
         }
         yield_now().await;
+        if let Some(net) = &self.net {
+            net.trip(1).await?;
+        }
+        self.lock.pass(self.is(Fault::StatementsOutliveTheirCallers)).await;
         Ok(permit)
     }
 
-    pub(crate) fn bytes(&self, key: &SessionKey) -> Result<Vec<u8>> {
-        if key.format() != self.form.format && !self.is(Fault::ForeignKeysAreAccepted) {
-            return Err(Error::invalid_input("the key is of the other format"));
+    /// The round trip of another statement.
+    pub(crate) async fn another_trip(&self) {
+        for _ in 0..20 {
+            yield_now().await;
         }
+    }
+
+    /// What an answer costs on the network.
+    pub(crate) async fn receive(&self, loaded: &Loaded, payload: usize) -> Result<()> {
+        let Some(net) = &self.net else { return Ok(()) };
+        let sends = matches!(loaded, Loaded::Record(_)) || self.is(Fault::UnchangedPayloadsAreSent);
+        net.trip(if sends { payload } else { 0 }).await
+    }
+
+    pub(crate) fn bytes(&self, key: &SessionKey) -> Vec<u8> {
         let bytes = key.as_bytes().to_vec();
         let text = || String::from_utf8_lossy(&bytes).into_owned();
-        Ok(match self.form.fault {
+        match self.form.fault {
             Fault::KeysFoldCase => text().to_lowercase().into_bytes(),
             Fault::KeysAreTrimmed => text().trim_end_matches(' ').as_bytes().to_vec(),
             Fault::KeysAreCut => bytes[..bytes.len().min(128)].to_vec(),
             Fault::KeysLoseAccents => text().replace(['é', 'è'], "e").into_bytes(),
             Fault::DigestsAreCut => bytes[..bytes.len() - 1].to_vec(),
             _ => bytes,
-        })
+        }
     }
 
     pub(crate) fn is_live(&self, row: &Row, now: Timestamp, on: On) -> bool {
+        self.is_in_time(row, now, on) && (row.end.is_none() || self.is(Fault::TombstonesAreIgnored(on)))
+    }
+
+    pub(crate) fn is_damaged(&self, key: &SessionKey) -> bool {
+        self.rows.lock().unwrap().get(&self.bytes(key)).is_some_and(|row| row.damaged.is_some())
+    }
+
+    pub(crate) fn is_in_time(&self, row: &Row, now: Timestamp, on: On) -> bool {
+        if self.is(Fault::ANullExpiryIsNoSession) && row.damaged == Some(Part::Expiry) {
+            return false;
+        }
         let now = now.as_millis();
-        let in_time = if self.is(Fault::OffByOne(on)) { now <= row.expires_at } else { now < row.expires_at };
-        in_time && (!row.destroyed || self.is(Fault::TombstonesAreIgnored(on)))
+        if self.is(Fault::OffByOne(on)) { now <= row.expires_at } else { now < row.expires_at }
+    }
+
+    /// The expiry after a change that may leave it as it is.
+    pub(crate) fn expiry(&self, row: &Row, asked: Option<Timestamp>, on: On) -> i64 {
+        match (asked, self.form.fault) {
+            (Some(time), _) => self.column(time),
+            (None, Fault::AnExpiryLeftAloneIsTheFirst(there)) if there == on => row.first_expires_at,
+            (None, Fault::AnExpiryLeftAloneIsNone(there)) if there == on => i64::MAX,
+            (None, _) => row.expires_at,
+        }
+    }
+
+    /// What a load says of a live session.
+    pub(crate) fn answer(&self, row: &Row, known: Option<Version>) -> Result<Loaded> {
+        let record = self.record(row)?;
+        let is_known = match self.form.fault {
+            Fault::KnownVersionsAreIgnored => false,
+            Fault::AnyKnownVersionWillDo => known.is_some(),
+            Fault::ALaterKnownVersionWillDo => known.is_some_and(|known| known >= record.version),
+            _ => known == Some(record.version),
+        };
+        Ok(match self.form.fault {
+            Fault::UnchangedTellsTheFirstExpiry if is_known => {
+                Loaded::Unchanged { expires_at: Timestamp::from_millis(row.first_expires_at) }
+            }
+            Fault::AnotherKnownVersionIsGone if known.is_some() && !is_known => Loaded::Gone,
+            _ if is_known => Loaded::Unchanged { expires_at: record.expires_at },
+            _ => Loaded::Record(record),
+        })
     }
 
     /// A time as the column holds it.
@@ -128,7 +200,7 @@ impl SmallStore {
     }
 
     pub(crate) fn record(&self, row: &Row) -> Result<Record> {
-        if row.corrupt {
+        if row.damaged.is_some() {
             let shown =
                 if self.is(Fault::AnErrorNamesThePayload) { row.payload.as_str() } else { "the payload" };
             return Err(Error::corrupt(format!("{shown} cannot be decoded")));
@@ -146,20 +218,8 @@ impl SmallStore {
         i64::from(self.form.can.versions)
     }
 
-    pub(crate) fn check(
-        &self,
-        principal: Option<&Principal>,
-        expected: Option<Version>,
-        mode: Option<DestroyMode>,
-    ) -> Result<()> {
-        let can = self.form.can;
-        let unsupported = principal.is_some() && !can.principals
-            || expected.is_some() && !can.versions
-            || mode == Some(DestroyMode::Soft) && !can.tombstones;
-        if unsupported && !self.is(Fault::TheUnsupportedIsDone) {
-            return Err(Error::unsupported("this table cannot do that"));
-        }
-        Ok(())
+    pub(crate) fn first_of(&self, create: &Create) -> i64 {
+        if self.form.can.versions { create.version.get() } else { 0 }
     }
 
     pub(crate) fn passes(&self, row: &Row, filter: &Filter) -> bool {
@@ -176,18 +236,36 @@ impl SmallStore {
         &self,
         rows: &mut BTreeMap<Vec<u8>, Row>,
         key: &[u8],
+        why: End,
         mode: DestroyMode,
-        now: Timestamp,
-        on: On,
+        (now, on): (Timestamp, On),
     ) -> bool {
         let Some(row) = rows.get_mut(key) else { return false };
         if !self.is_live(row, now, on) {
-            return self.is(Fault::EveryEndIsASuccess);
+            return self.is(Fault::EveryDestroyIsASuccess);
         }
-        match mode {
-            DestroyMode::Soft => row.destroyed = true,
-            DestroyMode::Hard => _ = rows.remove(key),
+        row.end = Some(match self.form.fault {
+            Fault::ARotationIsCalledADestroy => End::Destroyed,
+            Fault::ADestroyIsCalledARotation => End::RotatedAway,
+            _ => why,
+        });
+        match (mode, self.form.fault) {
+            (DestroyMode::Forget, Fault::ForgetRemovesTheRow) => _ = rows.remove(key),
+            (DestroyMode::Forget, _)
+            | (DestroyMode::Keep, Fault::KeepForgets)
+            | (DestroyMode::Remove, Fault::RemoveLeavesTheRow) => self.wipe(row),
+            (DestroyMode::Keep, _) => {}
+            (DestroyMode::Remove, _) => _ = rows.remove(key),
         }
         true
+    }
+
+    pub(crate) fn wipe(&self, row: &mut Row) {
+        if !self.is(Fault::ForgetKeepsThePayload) {
+            row.payload.clear();
+        }
+        if !self.is(Fault::ForgetKeepsThePrincipal) {
+            row.principal = None;
+        }
     }
 }

@@ -6,16 +6,19 @@ use std::ops::Bound;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use session_core::contract::{
+    Create, Created, Destroy, DestroyPrincipal, Filter, Listed, Load, Loaded, Rotate, Rotated, Store, Touch,
+    Touched, Update, Write, Written,
+};
 use session_core::{
-    Capabilities, Create, Created, Destroy, DestroyMode, Error, ErrorKind, Filter, Finding, KeyFormat,
-    Listed, Principal, Record, Result, Rotate, Rotated, SessionKey, Store, Timestamp, Touch, Update, Updated,
-    Version, Write, Written,
+    Capabilities, Error, ErrorKind, Fate, Finding, KeyFormat, Principal, Result, SessionKey, Timestamp,
+    Updated, Version,
 };
 use tokio::task::yield_now;
 
-use crate::backend::Row;
 use crate::faults::{Fault, On};
 use crate::parts::{SmallStore, UnderWay};
+use crate::subject::{End, Row};
 
 #[async_trait]
 impl Store for SmallStore {
@@ -30,18 +33,22 @@ impl Store for SmallStore {
     }
 
     async fn create(&self, create: &Create, now: Timestamp) -> Result<Created> {
-        let key = self.bytes(&create.key)?;
-        self.check(create.principal.as_ref(), None, None)?;
+        let key = self.bytes(&create.key);
         let _connection = self.connect().await?;
         let row = Row {
             key: create.key.clone(),
             payload: self.text(&create.payload),
             expires_at: self.column(create.expires_at),
+            first_expires_at: self.column(create.expires_at),
             created_at: now.as_millis(),
-            version: self.step(),
+            version: if self.is(Fault::EverySessionBeginsAtOne) {
+                self.step()
+            } else {
+                self.first_of(create)
+            },
             principal: create.principal.clone(),
-            destroyed: false,
-            corrupt: false,
+            end: None,
+            damaged: None,
         };
         if self.is(Fault::CreateChecksFirst) {
             let taken = self.rows.lock().unwrap().contains_key(&key);
@@ -57,7 +64,7 @@ impl Store for SmallStore {
             let taken = rows.get(&key).is_some_and(|old| match self.form.fault {
                 Fault::CreateOverwritesTheLive => false,
                 Fault::CreateOverwritesTheExpired => now.as_millis() < old.expires_at,
-                Fault::CreateOverwritesTheDestroyed => !old.destroyed,
+                Fault::CreateOverwritesTheDestroyed => old.end.is_none(),
                 _ => true,
             });
             if !taken {
@@ -69,44 +76,43 @@ impl Store for SmallStore {
         Ok(if created { Created::Created } else { Created::KeyTaken })
     }
 
-    async fn load(&self, key: &SessionKey, now: Timestamp) -> Result<Option<Record>> {
-        let bytes = self.bytes(key)?;
+    async fn load(&self, load: &Load, now: Timestamp) -> Result<Loaded> {
+        let bytes = self.bytes(&load.key);
         let _connection = self.connect().await?;
-        if self.is(Fault::AHandleCachesWhatItLoads)
-            && let Some(known) = self.cached.lock().unwrap().get(key)
-        {
-            return Ok(Some(known.clone()).filter(|known| now < known.expires_at));
+        let cache = self.cache.of(self.form.fault);
+        if let Some(answer) = cache.and_then(|cache| cache.unasked(self.form.fault, load, now)) {
+            return Ok(answer);
         }
-        if self.ended.lock().unwrap().contains(key) {
-            return Ok(None);
+        if self.destroyed.lock().unwrap().contains(&load.key) {
+            return Ok(Loaded::Gone);
         }
-        let found = {
+        let on = if load.known.is_some() { On::KnownLoad } else { On::Load };
+        let (found, payload) = {
             let rows = self.rows.lock().unwrap();
-            let row = rows.get(&bytes).filter(|row| self.is_live(row, now, On::Load));
-            row.map(|row| self.record(row)).transpose()?
+            match rows.get(&bytes).filter(|row| self.is_live(row, now, on)) {
+                Some(row) => (self.answer(row, load.known)?, row.payload.len()),
+                None => (Loaded::Gone, 0),
+            }
         };
-        if self.is(Fault::AHandleCachesWhatItLoads)
-            && let Some(record) = &found
-        {
-            self.cached.lock().unwrap().insert(key.clone(), record.clone());
-        }
+        self.receive(&found, payload).await?;
+        let found = match cache {
+            Some(cache) => cache.answer(self.form.fault, load, found),
+            None => found,
+        };
         let mut under_way = UnderWay(self, Some(found));
         yield_now().await;
-        let answer = under_way.1.take().flatten();
+        let answer = under_way.1.take().unwrap();
         if let Some(other) = self.left_over.lock().unwrap().take() {
             return Ok(other);
         }
-        if self.is(Fault::PayloadsAreTraced)
-            && let Some(record) = &answer
-        {
-            tracing::debug!(payload = record.payload.as_str(), "loaded a session");
+        if let Loaded::Record(record) = &answer {
+            self.tell(record);
         }
         Ok(answer)
     }
 
     async fn update(&self, update: &Update, now: Timestamp) -> Result<Updated> {
-        let key = self.bytes(&update.key)?;
-        self.check(update.principal.as_ref(), update.expected, None)?;
+        let key = self.bytes(&update.key);
         let _connection = self.connect().await?;
         if self.is(Fault::UpdateComparesFirst) {
             let version = self.rows.lock().unwrap().get(&key).map(|row| row.version);
@@ -119,12 +125,20 @@ impl Store for SmallStore {
             let create = Create {
                 key: update.key.clone(),
                 payload: update.payload.clone(),
-                expires_at: update.expires_at,
+                expires_at: update.expires_at.unwrap_or(Timestamp::NEVER),
                 principal: update.principal.clone(),
+                version: Version::FIRST,
             };
             self.create(&create, now).await?;
             return Ok(Updated::Saved(Version::FIRST));
         }
+        let read_first = if self.is(Fault::AnExpiryLeftAloneIsWrittenBack) && update.expires_at.is_none() {
+            let read = self.rows.lock().unwrap().get(&key).map(|row| row.expires_at);
+            self.another_trip().await;
+            read
+        } else {
+            None
+        };
         let updated = {
             let mut rows = self.rows.lock().unwrap();
             let Some(row) = rows.get_mut(&key).filter(|row| self.is_live(row, now, On::Update)) else {
@@ -143,7 +157,10 @@ impl Store for SmallStore {
                 return Ok(Updated::Gone);
             }
             row.payload = text;
-            row.expires_at = self.column(update.expires_at);
+            row.expires_at = read_first.unwrap_or_else(|| self.expiry(row, update.expires_at, On::Update));
+            if update.expires_at.is_some() {
+                row.first_expires_at = row.expires_at;
+            }
             if !self.is(Fault::UpdateKeepsThePrincipal) {
                 row.principal = update.principal.clone();
             }
@@ -154,152 +171,115 @@ impl Store for SmallStore {
         };
         yield_now().await;
         if self.is(Fault::UpdateIsDoneInTwoSteps) {
-            // The round trip of a second statement.
-            for _ in 0..20 {
-                yield_now().await;
-            }
+            self.another_trip().await;
             let mut rows = self.rows.lock().unwrap();
             let Some(row) = rows.get_mut(&key) else { return Ok(Updated::Gone) };
             row.version += self.step();
             return Ok(Updated::Saved(Version::new(row.version)));
         }
-        if self.is(Fault::UpdateLeavesTheVersionOpen) && update.expected.is_none() {
+        let leaves_open = self.is(Fault::UpdateLeavesTheVersionOpen) || !self.form.can.returns_new_version;
+        if leaves_open && update.expected.is_none() {
             return Ok(Updated::Saved(Version::NONE));
         }
         Ok(Updated::Saved(Version::new(updated)))
     }
 
-    async fn touch(&self, touch: &Touch, now: Timestamp) -> Result<bool> {
-        let key = self.bytes(&touch.key)?;
+    async fn touch(&self, touch: &Touch, now: Timestamp) -> Result<Touched> {
+        let key = self.bytes(&touch.key);
         let _connection = self.connect().await?;
+        if self.is(Fault::TouchComparesFirst) && touch.expected.is_some() {
+            let version = {
+                let rows = self.rows.lock().unwrap();
+                let live = rows.get(&key).filter(|row| self.is_live(row, now, On::Touch));
+                live.map(|row| Version::new(row.version))
+            };
+            self.another_trip().await;
+            if version.is_some() && version != touch.expected {
+                return Ok(Touched::Stale);
+            }
+        }
         let touched = {
             let mut rows = self.rows.lock().unwrap();
-            let row = rows.get_mut(&key).filter(|row| self.is_live(row, now, On::Touch));
             let column = self.column(touch.expires_at);
-            row.map(|row| {
-                let later = column > row.expires_at;
-                if later || !self.is(Fault::TouchOnlyExtends) {
-                    row.expires_at = column;
+            match rows.get_mut(&key).filter(|row| self.is_live(row, now, On::Touch)) {
+                Some(row) => {
+                    let is_stale = touch.expected.is_some_and(|expected| match self.form.fault {
+                        Fault::TouchIgnoresItsVersion | Fault::TouchComparesFirst => false,
+                        Fault::ALaterVersionWillDoToTouch => expected.get() < row.version,
+                        _ => expected.get() != row.version,
+                    });
+                    if is_stale && !self.is(Fault::AStaleTouchMoves) {
+                        return Ok(if self.is(Fault::AStaleTouchIsGone) {
+                            Touched::Gone
+                        } else {
+                            Touched::Stale
+                        });
+                    }
+                    if column > row.expires_at || !self.is(Fault::TouchOnlyExtends) {
+                        row.expires_at = column;
+                    }
+                    if self.is(Fault::TouchCountsTheVersionUp) {
+                        row.version += self.step();
+                    }
+                    if is_stale { Touched::Stale } else { Touched::Moved }
                 }
-                if self.is(Fault::TouchCountsTheVersionUp) {
-                    row.version += self.step();
-                }
-            })
-            .is_some()
+                None if self.is(Fault::EveryTouchIsASuccess) => Touched::Moved,
+                None if self.is(Fault::ATouchOfTheDeadIsStale) && touch.expected.is_some() => Touched::Stale,
+                None => Touched::Gone,
+            }
         };
         yield_now().await;
-        Ok(touched || self.is(Fault::EveryTouchIsASuccess))
+        Ok(touched)
     }
 
     async fn destroy(&self, destroy: &Destroy, now: Timestamp) -> Result<bool> {
-        let key = self.bytes(&destroy.key)?;
-        self.check(None, None, Some(destroy.mode))?;
+        let key = self.bytes(&destroy.key);
         let _connection = self.connect().await?;
-        if self.is(Fault::AnEndIsWrittenLater) {
+        if self.is(Fault::ADestroyIsWrittenLater) {
             let is_live = |row: &Row| self.is_live(row, now, On::Destroy);
             let live = self.rows.lock().unwrap().get(&key).is_some_and(is_live);
-            return Ok(live && self.ended.lock().unwrap().insert(destroy.key.clone()));
+            return Ok(live && self.destroyed.lock().unwrap().insert(destroy.key.clone()));
         }
-        let ended = self.end(&mut self.rows.lock().unwrap(), &key, destroy.mode, now, On::Destroy);
+        let how = (now, On::Destroy);
+        let destroyed = self.end(&mut self.rows.lock().unwrap(), &key, End::Destroyed, destroy.mode, how);
         yield_now().await;
-        Ok(ended)
+        Ok(destroyed)
     }
 
     async fn rotate(&self, rotate: &Rotate, now: Timestamp) -> Result<Rotated> {
-        let (from, to) = (self.bytes(&rotate.from)?, self.bytes(&rotate.to)?);
-        if !self.form.can.rotation {
-            return Err(Error::unsupported("this table cannot rotate"));
-        }
-        self.check(rotate.principal.as_ref(), rotate.expected, Some(rotate.mode))?;
-        if from == to {
-            return Err(Error::invalid_input("both keys are the same"));
-        }
-        let _connection = self.connect().await?;
-        let row = {
-            let mut rows = self.rows.lock().unwrap();
-            let Some(old) = rows.get(&from).filter(|row| self.is_live(row, now, On::Rotate)).cloned() else {
-                return Ok(Rotated::Gone);
-            };
-            let stale = rotate.expected.is_some_and(|expected| expected.get() != old.version);
-            if stale && !self.is(Fault::RotateIgnoresItsVersion) {
-                return Ok(Rotated::Stale);
-            }
-            if rows.contains_key(&to) && !self.is(Fault::RotateOverwrites) {
-                return Ok(Rotated::KeyTaken);
-            }
-            let row = Row {
-                key: rotate.to.clone(),
-                payload: rotate.payload.as_ref().map_or(old.payload, |payload| self.text(payload)),
-                expires_at: self.column(rotate.expires_at),
-                created_at: if self.is(Fault::RotateForgetsTheCreation) {
-                    now.as_millis()
-                } else {
-                    old.created_at
-                },
-                version: old.version + self.step(),
-                principal: rotate.principal.clone(),
-                destroyed: false,
-                corrupt: false,
-            };
-            if !self.is(Fault::RotateLeavesTheOldOne) {
-                self.end(&mut rows, &from, rotate.mode, now, On::Destroy);
-            }
-            if !self.is(Fault::RotateIsDoneInTwoSteps) {
-                rows.insert(to.clone(), row.clone());
-            }
-            row
-        };
-        yield_now().await;
-        let version = Version::new(row.version);
-        if self.is(Fault::RotateIsDoneInTwoSteps) {
-            // The round trip of a second statement.
-            for _ in 0..20 {
-                yield_now().await;
-            }
-            self.rows.lock().unwrap().insert(to, row);
-        }
-        Ok(Rotated::Rotated(version))
+        self.move_session(rotate, now).await
     }
 
-    async fn destroy_principal(
-        &self,
-        principal: &Principal,
-        except: Option<&SessionKey>,
-        mode: DestroyMode,
-        now: Timestamp,
-    ) -> Result<u64> {
-        self.check(Some(principal), None, Some(mode))?;
+    async fn fate(&self, key: &SessionKey, now: Timestamp) -> Result<Fate> {
+        let key = self.bytes(key);
         let _connection = self.connect().await?;
-        let filter = Filter { principal: Some(principal.clone()) };
-        let except = except.map(|except| self.bytes(except)).transpose()?;
-        let select = |rows: &BTreeMap<Vec<u8>, Row>| -> Vec<Vec<u8>> {
-            let passes = |key: &[u8], row: &Row| {
-                self.passes(row, &filter)
-                    && (Some(key) != except.as_deref() || self.is(Fault::TheExceptedOneIsTaken))
-            };
-            rows.iter().filter(|(key, row)| passes(key, row)).map(|(key, _)| key.clone()).collect()
-        };
-        if self.is(Fault::APrincipalIsCountedBeforeItsEnd) {
-            let theirs = select(&self.rows.lock().unwrap());
-            yield_now().await;
-            let mut rows = self.rows.lock().unwrap();
-            theirs.iter().for_each(|key| _ = self.end(&mut rows, key, mode, now, On::DestroyPrincipal));
-            return Ok(u64::try_from(theirs.len()).unwrap());
-        }
-        let ended = {
-            let mut rows = self.rows.lock().unwrap();
-            let mut theirs = select(&rows);
-            if self.is(Fault::OneOfAPrincipalIsForgotten) {
-                theirs.pop();
-            }
-            let mode = match mode {
-                DestroyMode::Hard if self.is(Fault::AHardEndByPrincipalLeavesRows) => DestroyMode::Soft,
-                mode => mode,
-            };
-            theirs.iter().filter(|key| self.end(&mut rows, key, mode, now, On::DestroyPrincipal)).count()
-        };
         yield_now().await;
-        Ok(u64::try_from(ended).unwrap())
+        let mut rows = self.rows.lock().unwrap();
+        let Some(row) = rows.get(&key) else { return Ok(Fate::Unknown) };
+        let in_time = self.is_in_time(row, now, On::Fate);
+        let is_over = row.end.filter(|_| match self.form.fault {
+            Fault::TombstonesAreIgnored(On::Fate) => false,
+            Fault::TheDestroyedAreSaidToHaveExpired => in_time,
+            _ => true,
+        });
+        let fate = match is_over {
+            Some(End::RotatedAway) if self.form.can.tells_rotation => Fate::RotatedAway,
+            Some(_) => Fate::Destroyed,
+            None if in_time || self.is(Fault::TheExpiredAreSaidToLive) => Fate::Live,
+            None => Fate::Expired,
+        };
+        if self.is(Fault::FateRemovesTheDead) && fate != Fate::Live {
+            rows.remove(&key);
+        }
+        Ok(fate)
+    }
+
+    async fn destroy_principal(&self, destroy: &DestroyPrincipal, now: Timestamp) -> Result<u64> {
+        self.destroy_of_principal(destroy, now).await
+    }
+
+    async fn forget_principal(&self, principal: &Principal, now: Timestamp) -> Result<u64> {
+        self.forget_of_principal(principal, now).await
     }
 
     async fn purge_expired(&self, now: Timestamp, limit: NonZeroU32) -> Result<u64> {
@@ -312,8 +292,8 @@ impl Store for SmallStore {
             let now = now.as_millis();
             match self.form.fault {
                 Fault::OffByOne(On::Purge) => row.expires_at < now,
-                Fault::PurgeTakesTheDestroyed => row.expires_at <= now || row.destroyed,
-                Fault::PurgeForgetsTheDestroyed => row.expires_at <= now && !row.destroyed,
+                Fault::PurgeTakesTheDestroyed => row.expires_at <= now || row.end.is_some(),
+                Fault::PurgeLeavesTheDestroyed => row.expires_at <= now && row.end.is_none(),
                 Fault::PurgeTakesALiveOne => row.expires_at <= now.saturating_add(1),
                 _ => row.expires_at <= now,
             }
@@ -351,11 +331,10 @@ impl Store for SmallStore {
         limit: NonZeroU32,
         now: Timestamp,
     ) -> Result<Vec<Listed>> {
-        self.check(filter.principal.as_ref(), None, None)?;
         let _connection = self.connect().await?;
         yield_now().await;
         let rows = self.rows.lock().unwrap();
-        let after = after.map(|after| self.bytes(after)).transpose()?;
+        let after = after.map(|after| self.bytes(after));
         if self.is(Fault::AListingNeedsItsLastKey)
             && after.as_ref().is_some_and(|after| !rows.contains_key(after))
         {
@@ -368,7 +347,7 @@ impl Store for SmallStore {
         };
         let skip = usize::from(self.is(Fault::AListingSkipsAtAPageEdge) && bound != Bound::Unbounded);
         let filter = match (&bound, self.form.fault) {
-            (Bound::Excluded(_), Fault::LaterPagesForgetTheFilter) => &Filter::default(),
+            (Bound::Excluded(_), Fault::LaterPagesDropTheFilter) => &Filter::default(),
             _ => filter,
         };
         let listed = rows
@@ -388,7 +367,6 @@ impl Store for SmallStore {
     }
 
     async fn count(&self, filter: &Filter, now: Timestamp) -> Result<u64> {
-        self.check(filter.principal.as_ref(), None, None)?;
         let _connection = self.connect().await?;
         let rows = self.rows.lock().unwrap();
         let counts = |row: &&Row| {
@@ -402,7 +380,7 @@ impl Store for SmallStore {
         let _connection = self.connect().await?;
         let mut rows = self.rows.lock().unwrap();
         let count = rows.len();
-        rows.retain(|_, row| self.is(Fault::ClearForgetsTheDestroyed) && row.destroyed);
+        rows.retain(|_, row| self.is(Fault::ClearLeavesTheDestroyed) && row.end.is_some());
         Ok(u64::try_from(count - rows.len()).unwrap())
     }
 
@@ -415,15 +393,20 @@ impl Store for SmallStore {
         Ok(Vec::new())
     }
 
-    async fn load_many(&self, keys: &[SessionKey], now: Timestamp) -> Result<Vec<Result<Option<Record>>>> {
+    async fn load_many(&self, loads: &[Load], now: Timestamp) -> Result<Vec<Result<Loaded>>> {
         let mut outcomes = Vec::new();
-        for key in keys {
-            outcomes.push(self.load(key, now).await);
+        for load in loads {
+            let known = match self.form.fault {
+                Fault::OneKnownVersionIsForTheWholeBatch => loads.iter().find_map(|load| load.known),
+                Fault::BatchesIgnoreKnownVersions => None,
+                _ => load.known,
+            };
+            outcomes.push(self.load(&Load { key: load.key.clone(), known }, now).await);
         }
         match self.form.fault {
             Fault::LoadedBatchesAreSorted => {
-                let mut paired: Vec<_> = keys.iter().zip(outcomes).collect();
-                paired.sort_by(|a, b| a.0.cmp(b.0));
+                let mut paired: Vec<_> = loads.iter().zip(outcomes).collect();
+                paired.sort_by(|a, b| a.0.key.cmp(&b.0.key));
                 outcomes = paired.into_iter().map(|(_, outcome)| outcome).collect();
             }
             Fault::ACorruptRowFailsTheBatch => {
@@ -439,19 +422,27 @@ impl Store for SmallStore {
         let most = if self.is(Fault::LargeBatchesAreCut) { 50 } else { usize::MAX };
         for (number, write) in writes.iter().enumerate() {
             if number >= most {
-                outcomes.push(Ok(Written::Touched(true)));
+                outcomes.push(Ok(Written::Touched(Touched::Moved)));
                 continue;
             }
             let outcome = match write {
-                Write::Create(create) => self.create(create, now).await.map(Written::Created),
-                Write::Update(update) => self.update(update, now).await.map(Written::Updated),
-                Write::Touch(touch) => self.touch(touch, now).await.map(Written::Touched),
-                Write::Destroy(destroy) => self.destroy(destroy, now).await.map(Written::Destroyed),
+                // As a database that holds no U+0000 in a text.
+                Write::Create(create)
+                    if self.is(Fault::ABatchFailsHalfWay) && create.payload.as_str().contains('\0') =>
+                {
+                    Err(Error::invalid_input("no text has a U+0000"))
+                }
+                Write::Update(update)
+                    if self.is(Fault::ADamagedRowTakesTheBatchAlong) && self.is_damaged(&update.key) =>
+                {
+                    return Ok(writes.iter().map(|_| Err(Error::corrupt("a row cannot be read"))).collect());
+                }
+                write => self.in_a_batch(write).apply(self, now).await,
             };
             match outcome {
                 Err(error) if self.is(Fault::ABatchFailsHalfWay) => {
                     return Err(Error::new(ErrorKind::Backend, "a write failed")
-                        .with_indeterminate(false)
+                        .with_in_doubt(false)
                         .with_source(error));
                 }
                 outcome => outcomes.push(outcome),
