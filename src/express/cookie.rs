@@ -9,6 +9,7 @@ use session_core::{Error, Result, Timestamp};
 use super::date;
 use super::fields::Fields;
 use super::header;
+use crate::web::{self, SameSite, check_name};
 
 /// The members in the order in which express-session writes them.
 const ORDER: [&str; 9] = [
@@ -30,20 +31,18 @@ const LONGEST_MAX_AGE: i64 = 200_000 * 31_556_952_000;
 ///
 /// Whatever was read stays as it was written, in the order it was written in; what is set comes at express-session's
 /// place for it. A member that is absent stays absent.
+///
+/// ```
+/// use std::time::Duration;
+/// use session_store::express::Cookie;
+///
+/// // Node: cookie: { maxAge: 3600000, secure: true }
+/// let cookie = Cookie::default().with_max_age(Some(Duration::from_secs(3600))).with_secure(true);
+/// assert_eq!(cookie.max_age(), Some(Duration::from_secs(3600)));
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Cookie(Fields);
-
-/// Whether a browser sends the cookie along with requests that other sites make.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SameSite {
-    /// Never.
-    Strict,
-    /// With a top-level navigation only.
-    Lax,
-    /// Always; browsers then ask for [`secure`](Cookie::with_secure).
-    None,
-}
 
 /// Which cookies a browser drops first when it has too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -107,7 +106,12 @@ impl Cookie {
     /// Whether the cookie comes along with other sites' requests. Absent by default: the browser decides.
     #[must_use]
     pub fn with_same_site(self, same_site: SameSite) -> Cookie {
-        self.set("sameSite", same_site.as_str())
+        let same_site = match same_site {
+            SameSite::Strict => "strict",
+            SameSite::Lax => "lax",
+            SameSite::None => "none",
+        };
+        self.set("sameSite", same_site)
     }
 
     /// Whether the cookie is kept apart for each site that embeds this one. Absent by default.
@@ -222,6 +226,24 @@ impl Cookie {
         Ok(header)
     }
 
+    /// Refuses what cannot stand in a header, and what browsers drop.
+    pub(super) fn check(&self, name: &str) -> Result<()> {
+        self.render(name, "")?;
+        let mut cookie = web::Cookie::new(name)
+            .with_secure(self.is_set("secure"))
+            .with_partitioned(self.is_set("partitioned"));
+        if let Some(domain) = self.text("domain", |_| true)? {
+            cookie = cookie.with_domain(domain);
+        }
+        if let Some(path) = self.text("path", |_| true)? {
+            cookie = cookie.with_path(path);
+        }
+        if self.0.read::<String>("sameSite").is_some_and(|text| text.eq_ignore_ascii_case("none")) {
+            cookie = cookie.with_same_site(SameSite::None);
+        }
+        cookie.check()
+    }
+
     /// A member's text, if it has one that is not empty.
     fn text(&self, name: &str, allowed: impl Fn(u8) -> bool) -> Result<Option<String>> {
         if !self.is_set(name) {
@@ -249,16 +271,6 @@ impl Cookie {
     }
 }
 
-impl SameSite {
-    fn as_str(self) -> &'static str {
-        match self {
-            SameSite::Strict => "strict",
-            SameSite::Lax => "lax",
-            SameSite::None => "none",
-        }
-    }
-}
-
 impl Priority {
     fn as_str(self) -> &'static str {
         match self {
@@ -267,17 +279,6 @@ impl Priority {
             Priority::High => "high",
         }
     }
-}
-
-/// Refuses a name that is not a token of RFC 7230.
-pub(super) fn check_name(name: &str) -> Result<()> {
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if name.is_empty() || !name.bytes().all(token) {
-        return Err(Error::invalid_input(format!(
-            "{name:?} cannot name a cookie; use letters, digits, dots, dashes and underscores"
-        )));
-    }
-    Ok(())
 }
 
 fn unfit(name: &str) -> Error {

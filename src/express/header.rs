@@ -21,6 +21,13 @@ const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
 /// If there are several, the first one counts. Quotes around the value are dropped, and percent-encoding is undone
 /// where it is sound and gives UTF-8; otherwise the value is returned as it stands. A part that is not UTF-8 is passed
 /// over and harms no other.
+///
+/// ```
+/// use session_store::express::find_cookie;
+///
+/// let header = b"theme=dark; connect.sid=s%3Aid.signature";
+/// assert_eq!(find_cookie(header, "connect.sid").as_deref(), Some("s:id.signature"));
+/// ```
 pub fn find_cookie<'h>(header: &'h [u8], name: &str) -> Option<Cow<'h, str>> {
     let value = header.split(|&byte| byte == b';').find_map(|pair| {
         let (key, value) = std::str::from_utf8(pair).ok()?.split_once('=')?;

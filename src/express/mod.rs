@@ -4,7 +4,7 @@
 //!
 //! - [`Secrets`] signs and verifies the value of the cookie (`connect.sid`); [`find_cookie`] takes it out of a request's
 //!   header, [`Cookie::render`] makes the header of the response.
-//! - [`ExpressSession`] is the data: the `T` of a [`SessionStore<T>`](session_core::SessionStore). It keeps whatever a
+//! - [`ExpressSession`] is the data: the `T` of a [`Sessions<T>`](session_core::Sessions). It keeps whatever a
 //!   Node application wrote, byte for byte, and whatever it writes, a Node application can read.
 //! - [`ExpressSession::time_to_live`] is the lifetime that the Node stores give a session.
 //! - [`ExpressLayer`] puts all of that together for axum and every other tower service.
@@ -22,12 +22,14 @@ mod request;
 mod session;
 mod signature;
 
-pub use cookie::{Cookie, Priority, SameSite};
+pub use cookie::{Cookie, Priority};
 pub use header::find_cookie;
 pub use layer::{ExpressLayer, ExpressService};
 pub use request::RequestSession;
 pub use session::ExpressSession;
 pub use signature::Secrets;
+
+pub use crate::web::SameSite;
 
 /// The name that express-session gives its cookie where nothing else is asked for.
 pub const COOKIE_NAME: &str = "connect.sid";

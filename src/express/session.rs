@@ -6,14 +6,15 @@ use std::time::Duration;
 use serde::de::{DeserializeOwned, Deserializer};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use session_core::{Error, Result, SessionStore, SessionStoreBuilder, Store, TimeToLive, Timestamp};
+use session_core::contract::Store;
+use session_core::{Error, Result, Sessions, SessionsBuilder, TimeToLive, Timestamp};
 
 use super::Cookie;
 use super::fields::Fields;
 
 /// The data of a session that Node applications share: a JSON object with a [`Cookie`] as its member `cookie`.
 ///
-/// It is the `T` of a [`SessionStore<T>`](session_core::SessionStore). Members that are not touched are written back
+/// It is the `T` of a [`Sessions<T>`](session_core::Sessions). Members that are not touched are written back
 /// byte for byte and in their order, whatever is in them.
 ///
 /// It always has a `cookie`, without which express-session answers 500. One that was stored without (or with something
@@ -21,6 +22,15 @@ use super::fields::Fields;
 /// [says so](ExpressSession::was_without_cookie).
 ///
 /// Its `Debug` shows how many members it has, and nothing of them.
+///
+/// ```
+/// use session_store::express::{Cookie, ExpressSession};
+///
+/// let mut session = ExpressSession::new(Cookie::default());
+/// session.insert("user", "ann")?; // Node's req.session.user
+/// assert_eq!(session.get::<String>("user")?.as_deref(), Some("ann"));
+/// # Ok::<_, session_store::Error>(())
+/// ```
 #[derive(Clone, Serialize)]
 #[serde(transparent)]
 pub struct ExpressSession {
@@ -64,8 +74,8 @@ impl ExpressSession {
     }
 
     /// Options for a handle over these sessions, with [their own lifetime](ExpressSession::time_to_live).
-    pub fn store(store: impl Store) -> SessionStoreBuilder<ExpressSession> {
-        SessionStore::builder(store).time_to_live(ExpressSession::time_to_live())
+    pub fn store(store: impl Store) -> SessionsBuilder<ExpressSession> {
+        Sessions::builder(store).time_to_live(ExpressSession::time_to_live())
     }
 
     /// The lifetime that the Node stores give a session: its cookie's
@@ -146,6 +156,12 @@ impl ExpressSession {
     /// default cookie, and saving it mends what is stored.
     pub fn was_without_cookie(&self) -> bool {
         self.was_without_cookie
+    }
+
+    /// Sets the cookie's date for a save, by which a session without a cookie has one.
+    pub(super) fn touch_for_save(&mut self, now: Timestamp) {
+        self.touch(now);
+        self.was_without_cookie = false;
     }
 
     /// True if both have the same members, in any order: whether there is anything to save.

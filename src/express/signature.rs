@@ -17,6 +17,15 @@ const SIGNED: &str = "s:";
 /// leave the old one behind it until the last cookie that it signed has expired.
 ///
 /// Its `Debug` shows how many there are, and nothing else.
+///
+/// ```
+/// use session_store::express::Secrets;
+///
+/// let secrets = Secrets::new(["the new secret", "the old one"])?;
+/// let value = secrets.sign("an id");
+/// assert_eq!(secrets.verify(&value), Some("an id"));
+/// # Ok::<_, session_store::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Secrets(Vec<Hmac<Sha256>>);
 
