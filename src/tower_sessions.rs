@@ -5,116 +5,156 @@
 //! use session_store::MemoryStore;
 //! use session_store::tower_sessions::{TowerStore, field};
 //!
-//! let store = TowerStore::builder(MemoryStore::new()).principal(field("user")).build()?;
-//! let store = TowerStore::from(store);
+//! let store = TowerStore::from(TowerStore::builder(MemoryStore::new()).principal(field("user")).build()?);
 //! // let layer = tower_sessions::SessionManagerLayer::new(store.clone());
 //! store.sessions().destroy_principal("alice").await?; // sign out everywhere
 //! # Ok(()) }
 //! ```
 //!
 //! # What differs from tower-sessions' own stores
-//! A save of a session that is gone (signed out, expired) does not bring it back: it writes nothing. A create whose
-//! id is taken draws another one. tower-sessions itself writes a whole session back at the end of a request, so of two
-//! parallel requests that change one session the later one wins; use [`SessionStore::modify`] on
-//! [`TowerStore::sessions`] where that matters.
+//! - **Parallel requests lose nothing.** A save writes what this request changed, member by member, onto what others
+//!   wrote since it loaded the session. Of two requests that change one and the same member the later one wins. In a
+//!   table without versions (a Node layout) the whole session is replaced, as elsewhere.
+//! - **Logout wins.** A save of a session that is gone (signed out, expired) writes nothing and is no error.
+//! - **A save that changed nothing** moves the expiry, without a payload, or does nothing if that stays too.
+//! - **Expiry** is tower-sessions' to decide. A call on [`TowerStore::sessions`] (`modify`, `rotate`, `touch`) never
+//!   moves it.
+//! - A create whose id is taken draws another one.
+//!
+//! # What tower-sessions does not allow
+//! - It saves nothing when the answer is a 5xx, nor what changes after the handler returned.
+//! - `cycle_id` deletes the session at once and creates it again with the answer: sign-in is two steps, and a handler
+//!   that fails in between has signed its user out. A request with the old cookie that writes something meanwhile makes
+//!   a session of its own, and its answer replaces the new cookie.
+//! - A create whose old session was signed out elsewhere just before `cycle_id` deletes it cannot be told from another,
+//!   so that the user is signed in under the new id.
+//!
+//! # No cache in front
+//! A `CachingSessionStore` keeps copies of sessions that nobody else can end, so it cannot keep the promise that logout
+//! wins. **It is refused**: saving a copy, or creating a session of one, is an error that says so, and writes nothing,
+//! neither here nor into the cache. With the layer the answer is a 500 as soon as a session is changed that came out of the
+//! cache. What nobody changes cannot be refused: a cache shows sessions that were signed out elsewhere until then, or until
+//! it forgets them. Leave it out: calls that come together are gathered into one statement anyway.
+//!
+//! A host that hands out copies and keeps none for longer than a request says so by [`TowerStore::takes_copies`].
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use session_core::contract::Store;
+use session_core::{Error, ErrorKind, Result, SessionId, Sessions, SessionsBuilder, Timestamp};
 use time::OffsetDateTime;
 
-use session_core::{
-    Error, ErrorKind, Result, SessionId, SessionStore, SessionStoreBuilder, Store, TimeToLive, Timestamp,
-    Updated,
-};
+use crate::adapter::Adapter;
+pub use crate::adapter::{Values, axum_login_user, axum_login_user_in, field};
 
-/// What tower-sessions keeps in a session: values by name, stored as one JSON object.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Values {
-    values: HashMap<String, Value>,
-    /// tower-sessions decides when a session expires; the table's own column holds it.
-    #[serde(skip, default = "never")]
-    expires_at: Timestamp,
-}
-
-fn never() -> Timestamp {
-    Timestamp::NEVER
-}
-
-impl Values {
-    /// The value of this name.
-    pub fn get(&self, name: &str) -> Option<&Value> {
-        self.values.get(name)
-    }
-
-    /// All values by name.
-    pub fn values_mut(&mut self) -> &mut HashMap<String, Value> {
-        &mut self.values
-    }
-}
-
-/// Names the value that says whom a session belongs to, for [`SessionStoreBuilder::principal`]: a text, or a number
-/// in decimal digits. Any other value means nobody.
-pub fn field(name: impl Into<String>) -> impl Fn(&Values) -> Option<String> + Send + Sync + 'static {
-    let name = name.into();
-    move |values| match values.get(&name)? {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
-}
+/// How many expired sessions one statement of `delete_expired` removes.
+const BATCH: NonZeroU32 = NonZeroU32::MIN.saturating_add(999);
 
 /// A store for tower-sessions' `SessionManagerLayer`, over any backend. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct TowerStore {
-    sessions: SessionStore<Values>,
+    adapter: Adapter,
+    creates_on_save: bool,
+    takes_copies: bool,
 }
 
 impl TowerStore {
     /// A store with every option at its default.
     pub fn new(store: impl Store) -> TowerStore {
         match TowerStore::builder(store).build() {
-            Ok(sessions) => TowerStore { sessions },
+            Ok(sessions) => TowerStore::from(sessions),
             Err(_) => unreachable!("the defaults suit every backend"),
         }
     }
 
     /// Options for a store; turn what it builds into one with [`From`]. tower-sessions decides when sessions
-    /// expire, so leave [`time_to_live`](SessionStoreBuilder::time_to_live) as it is.
-    pub fn builder(store: impl Store) -> SessionStoreBuilder<Values> {
-        SessionStore::builder(store)
-            .time_to_live(TimeToLive::until(|_, values: &Values, _| Some(values.expires_at)))
+    /// expire, so leave [`time_to_live`](SessionsBuilder::time_to_live) as it is.
+    pub fn builder(store: impl Store) -> SessionsBuilder<Values> {
+        Adapter::builder(store)
+    }
+
+    /// For hosts that save a new session without creating it, as those do which wrap a store and forward `save`, `load`
+    /// and `delete` alone (cot 0.7): a save of an id that was never seen makes the session. A session that was
+    /// destroyed, or has expired, stays dead while its row is there. Defaults to false: such a save is an error that
+    /// names this option.
+    #[must_use]
+    pub fn creates_on_save(mut self, creates: bool) -> TowerStore {
+        self.creates_on_save = creates;
+        self
+    }
+
+    /// For hosts that clone the record between `load` and `save`, and keep no copy for longer than a request. Defaults to
+    /// false: a copy is refused with an error that names this option, as it may come out of a cache, which knows nothing of
+    /// a sign-out elsewhere.
+    ///
+    /// It is told by the spare room of a text in the record: a clone has none.
+    #[must_use]
+    pub fn takes_copies(mut self, takes: bool) -> TowerStore {
+        self.takes_copies = takes;
+        self
     }
 
     /// The handle, for all that tower-sessions does not know: listing, signing out everywhere, the sweeper.
-    pub fn sessions(&self) -> &SessionStore<Values> {
-        &self.sessions
+    pub fn sessions(&self) -> &Sessions<Values> {
+        self.adapter.sessions()
     }
 
-    async fn create_new(&self, mut draw: impl FnMut() -> String, values: &Values) -> Result<()> {
+    /// Refuses a record that may come out of a cache. Before anything is awaited: a `CachingSessionStore` asks its cache
+    /// to save the record while this store is at it, and does not if this store has failed by then.
+    fn refuse_copy(&self, record: &HashMap<String, Value>) -> Result<()> {
+        if self.takes_copies || !Adapter::is_copy(record) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Backend,
+            "a copy of a session was to be saved, as a cache in front of this store hands them out, which knows nothing \
+             of a sign-out elsewhere; put no `CachingSessionStore` in front, or, if the host copies records and keeps \
+             none, use `TowerStore::takes_copies(true)`",
+        )
+        .with_in_doubt(false))
+    }
+
+    /// Makes a new session, and puts its base into the values.
+    async fn create_new(&self, mut draw: impl FnMut() -> String, values: &mut Values) -> Result<()> {
         // tower-sessions' ids have 128 random bits: the first one always succeeds.
         for _ in 0..3 {
-            if self.sessions.create_with_id(&SessionId::new(draw())?, values).await?.is_some() {
+            if self.adapter.create(&SessionId::new(draw())?, values).await? {
                 return Ok(());
             }
         }
         Err(Error::new(ErrorKind::Backend, "every id that was drawn is taken; the random numbers repeat"))
     }
 
-    async fn save_existing(&self, id: String, values: &Values) -> Result<()> {
-        if self.sessions.update(&SessionId::new(id)?, values, None).await? == Updated::Gone {
+    async fn save_existing(&self, id: String, values: Values) -> Result<()> {
+        let id = SessionId::new(id)?;
+        if self.adapter.save(&id, values.clone()).await? || !self.adapter.is_unknown(&id, &values).await? {
             // Logout wins. The request that comes too late is not at fault, so it gets no error.
-            tracing::debug!("a session was gone when it was saved; nothing was written");
+            return Ok(());
         }
+        if self.creates_on_save {
+            // Should the id be taken just now, it was not unknown to somebody else: then it is his.
+            self.adapter.create(&id, &mut values.clone()).await?;
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Backend,
+            "a session was saved that was never created; if the host never calls `create`, use \
+             `TowerStore::creates_on_save(true)`",
+        )
+        .with_in_doubt(false))
+    }
+
+    async fn purge(&self) -> Result<()> {
+        while self.sessions().purge(BATCH).await? >= u64::from(BATCH.get()) {}
         Ok(())
     }
 }
 
-impl From<SessionStore<Values>> for TowerStore {
-    fn from(sessions: SessionStore<Values>) -> TowerStore {
-        TowerStore { sessions }
+impl From<Sessions<Values>> for TowerStore {
+    fn from(sessions: Sessions<Values>) -> TowerStore {
+        TowerStore { adapter: Adapter::new(sessions), creates_on_save: false, takes_copies: false }
     }
 }
 
@@ -141,8 +181,8 @@ macro_rules! implement {
         #[async_trait::async_trait]
         impl $core::SessionStore for TowerStore {
             async fn create(&self, record: &mut $core::session::Record) -> $core::session_store::Result<()> {
-                let values =
-                    Values { values: record.data.clone(), expires_at: to_timestamp(record.expiry_date) };
+                self.refuse_copy(&record.data).map_err($core::session_store::Error::from_ours)?;
+                let mut values = Values::until(record.data.clone(), to_timestamp(record.expiry_date));
                 let mut id = record.id;
                 let mut first = true;
                 let draw = || {
@@ -151,15 +191,16 @@ macro_rules! implement {
                     }
                     id.to_string()
                 };
-                self.create_new(draw, &values).await.map_err($core::session_store::Error::from_ours)?;
+                self.create_new(draw, &mut values).await.map_err($core::session_store::Error::from_ours)?;
                 record.id = id;
+                record.data = values.into_values();
                 Ok(())
             }
 
             async fn save(&self, record: &$core::session::Record) -> $core::session_store::Result<()> {
-                let values =
-                    Values { values: record.data.clone(), expires_at: to_timestamp(record.expiry_date) };
-                self.save_existing(record.id.to_string(), &values)
+                self.refuse_copy(&record.data).map_err($core::session_store::Error::from_ours)?;
+                let values = Values::until(record.data.clone(), to_timestamp(record.expiry_date));
+                self.save_existing(record.id.to_string(), values)
                     .await
                     .map_err($core::session_store::Error::from_ours)
             }
@@ -169,19 +210,25 @@ macro_rules! implement {
                 id: &$core::session::Id,
             ) -> $core::session_store::Result<Option<$core::session::Record>> {
                 let key = SessionId::new(id.to_string()).map_err($core::session_store::Error::from_ours)?;
-                let session =
-                    self.sessions.load(&key).await.map_err($core::session_store::Error::from_ours)?;
-                Ok(session.map(|session| $core::session::Record {
+                let loaded = self.adapter.load(&key).await.map_err($core::session_store::Error::from_ours)?;
+                Ok(loaded.map(|(values, expires_at)| $core::session::Record {
                     id: *id,
-                    expiry_date: from_timestamp(session.expires_at()),
-                    data: session.data.values,
+                    expiry_date: from_timestamp(expires_at),
+                    data: values.into_values(),
                 }))
             }
 
             async fn delete(&self, id: &$core::session::Id) -> $core::session_store::Result<()> {
                 let id = SessionId::new(id.to_string()).map_err($core::session_store::Error::from_ours)?;
-                self.sessions.destroy(&id).await.map_err($core::session_store::Error::from_ours)?;
+                self.sessions().destroy(&id).await.map_err($core::session_store::Error::from_ours)?;
                 Ok(())
+            }
+        }
+
+        #[async_trait::async_trait]
+        impl $core::ExpiredDeletion for TowerStore {
+            async fn delete_expired(&self) -> $core::session_store::Result<()> {
+                self.purge().await.map_err($core::session_store::Error::from_ours)
             }
         }
 
@@ -230,14 +277,5 @@ mod tests {
         assert_eq!(from_timestamp(Timestamp::MIN).year(), -9999);
         let exact = Timestamp::from_millis(1_795_324_200_123);
         assert_eq!(to_timestamp(from_timestamp(exact)), exact);
-    }
-
-    #[test]
-    fn the_payload_is_the_object_of_the_values_alone() {
-        let values =
-            Values { values: HashMap::from([("user".to_owned(), Value::from(7))]), expires_at: never() };
-        assert_eq!(serde_json::to_string(&values).unwrap(), r#"{"user":7}"#);
-        assert_eq!(field("user")(&values).as_deref(), Some("7"));
-        assert_eq!(field("name")(&values), None);
     }
 }
