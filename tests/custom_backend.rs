@@ -8,8 +8,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use conformance::{Availability, Backend, Namespace};
-use session_store::{Result, Store};
+use conformance::{Availability, Namespace, Subject};
+use session_store::Result;
+use session_store::contract::Store;
 
 #[path = "../examples/custom_backend.rs"]
 #[allow(dead_code, unreachable_pub, reason = "an example has a `main`, and is no library")]
@@ -24,7 +25,7 @@ fn path(namespace: &Namespace) -> PathBuf {
 }
 
 #[async_trait]
-impl Backend for Files {
+impl Subject for Files {
     fn name(&self) -> String {
         "custom".to_owned()
     }
@@ -41,6 +42,10 @@ impl Backend for Files {
         // A namespace that was never written to has no file.
         _ = std::fs::remove_file(path(namespace));
         Ok(())
+    }
+
+    async fn raw_dump(&self, namespace: &Namespace) -> Result<Option<Vec<u8>>> {
+        Ok(std::fs::read(path(namespace)).ok())
     }
 }
 

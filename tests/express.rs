@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use session_core::{ManualClock, MemoryStore, SessionStore, Timestamp};
+use session_core::{ManualClock, MemoryStore, Sessions, Timestamp};
 use session_store::express::{COOKIE_NAME, Cookie, ExpressSession, Secrets, find_cookie};
 
 const SIGNATURES: &str = include_str!("fixtures/cookie-signatures.json");
@@ -264,7 +264,7 @@ async fn a_session_that_was_written_by_hand_lives_by_its_cookie() {
 #[tokio::test]
 async fn a_span_of_one_s_own_is_for_cookies_that_end_with_the_browser() {
     let now = Timestamp::from_millis(1_795_324_200_000);
-    let store = SessionStore::builder(MemoryStore::new())
+    let store = Sessions::builder(MemoryStore::new())
         .time_to_live(ExpressSession::time_to_live_or(Duration::from_millis(5_000)))
         .clock(ManualClock::new(now))
         .build()

@@ -11,10 +11,9 @@ use axum::http::header::{COOKIE, SET_COOKIE};
 use axum::http::{Request, Response, StatusCode};
 use axum::routing::get;
 use axum::{Extension, Router};
-use session_core::{
-    Clock, KeyFormat, ManualClock, MemoryStore, SessionId, SessionStore, Store, Timestamp, Version,
-};
-use session_store::express::{Cookie, ExpressLayer, ExpressSession, RequestSession, Secrets};
+use session_core::contract::Store;
+use session_core::{Clock, ErrorKind, KeyFormat, ManualClock, MemoryStore, SessionId, Sessions, Timestamp};
+use session_store::express::{Cookie, ExpressLayer, ExpressSession, RequestSession, SameSite, Secrets};
 use tower_service::Service as _;
 
 const START: Timestamp = Timestamp::from_millis(1_795_324_200_000);
@@ -23,7 +22,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// An application and its one browser.
 struct Site {
     app: Router,
-    store: SessionStore<ExpressSession>,
+    store: Sessions<ExpressSession>,
     clock: Arc<ManualClock>,
     jar: Option<String>,
 }
@@ -46,8 +45,7 @@ impl Site {
     fn over(backend: impl Store, options: impl Fn(ExpressLayer) -> ExpressLayer) -> Site {
         let clock = Arc::new(ManualClock::new(START));
         let store = ExpressSession::store(backend).clock(Shared(Arc::clone(&clock))).build().unwrap();
-        let layer = ExpressLayer::new(store.clone(), Secrets::new(["keyboard cat"]).unwrap())
-            .with_clock(Shared(Arc::clone(&clock)));
+        let layer = ExpressLayer::new(store.clone(), Secrets::new(["keyboard cat"]).unwrap());
         let app = Router::new()
             .route("/idle", get(|| async { "idle" }))
             .route("/get", get(read))
@@ -141,10 +139,11 @@ async fn data_are_kept_from_request_to_request() {
     site.jar = header.split(';').next().map(str::to_owned);
 
     assert_eq!(site.visit("/get").await, "one");
+    let version = site.stored().await.unwrap().version();
     let second = site.ask("/set/two", site.jar.as_deref()).await;
     assert_eq!(set_cookie(&second), None, "a cookie without a date needs no renewal");
     assert_eq!(site.visit("/get").await, "two");
-    assert_eq!(site.stored().await.unwrap().version(), Version::new(2));
+    assert_eq!(site.stored().await.unwrap().version(), version.next());
     let row = serde_json::to_string(&site.stored().await.unwrap().data).unwrap();
     let cookie = r#""cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"}"#;
     assert_eq!(row, format!(r#"{{{cookie},"value":"two"}}"#));
@@ -154,11 +153,12 @@ async fn data_are_kept_from_request_to_request() {
 async fn what_was_not_changed_is_not_written() {
     let mut site = Site::new(|layer| layer);
     site.visit("/set/one").await;
+    let version = site.stored().await.unwrap().version();
     for path in ["/get", "/idle", "/set/one"] {
         site.clock.advance(Duration::from_secs(1));
         site.visit(path).await;
         let stored = site.stored().await.unwrap();
-        assert_eq!(stored.version(), Version::FIRST, "{path}");
+        assert_eq!(stored.version(), version, "{path}");
         assert_eq!(stored.expires_at(), site.clock.now().saturating_add(DAY), "{path} renews the expiry");
     }
 }
@@ -224,8 +224,9 @@ async fn what_others_change_meanwhile_stays() {
         .route(
             "/slow",
             get(move |Extension(session): Extension<RequestSession>| async move {
-                session.insert("mine", &1).await.unwrap();
+                assert_eq!(session.get::<u8>("theirs").await.unwrap(), None);
                 store.modify(&id, |data| data.insert("theirs", &2).unwrap()).await.unwrap().unwrap();
+                session.insert("mine", &1).await.unwrap();
             }),
         )
         .layer(ExpressLayer::new(site.store.clone(), Secrets::new(["keyboard cat"]).unwrap()));
@@ -301,7 +302,7 @@ async fn a_row_without_a_cookie_is_read_and_mended() {
     }
     let backend: Arc<dyn Store> = Arc::new(MemoryStore::with_key_format(KeyFormat::Plain));
     let mut site = Site::over(Arc::clone(&backend), |layer| layer);
-    let bare = SessionStore::<Bare>::builder(backend).clock(Shared(Arc::clone(&site.clock))).build().unwrap();
+    let bare = Sessions::<Bare>::builder(backend).clock(Shared(Arc::clone(&site.clock))).build().unwrap();
     let id = bare.create(&Bare { value: "by hand".into() }).await.unwrap().id;
     let signed = Secrets::new(["keyboard cat"]).unwrap().sign(id.expose());
     site.jar = Cookie::default().render("connect.sid", &signed).unwrap().split(';').next().map(str::to_owned);
@@ -312,20 +313,85 @@ async fn a_row_without_a_cookie_is_read_and_mended() {
 }
 
 #[tokio::test]
-async fn a_session_that_cannot_be_saved_makes_the_answer_a_500() {
+async fn a_session_that_cannot_be_saved_fails_where_it_was_written() {
     let mut site = Site::new(|layer| layer);
     site.app = Router::new()
         .route(
             "/big",
             get(|Extension(session): Extension<RequestSession>| async move {
-                session.insert("big", &"x".repeat(2 << 20)).await.unwrap();
-                "done"
+                session.insert("big", &"x".repeat(2 << 20)).await.map_err(|error| (error.status(), "failed"))
             }),
         )
         .layer(ExpressLayer::new(site.store.clone(), Secrets::new(["keyboard cat"]).unwrap()));
     let response = site.ask("/big", None).await;
     assert_eq!((response.status(), set_cookie(&response)), (StatusCode::INTERNAL_SERVER_ERROR, None));
+    assert_eq!(text(response).await, "failed");
+}
+
+#[tokio::test]
+async fn a_cookie_that_cannot_be_sent_makes_the_answer_a_500() {
+    let mut site = Site::new(|layer| layer.with_rolling(true));
+    site.visit("/set/one").await;
+    let odd = Cookie::default().with_path("/\r\n").with_max_age(Some(DAY));
+    site.store.modify(&site.id(), |data| data.set_cookie(&odd)).await.unwrap().unwrap();
+    let response = site.ask("/get", site.jar.as_deref()).await;
+    assert_eq!((response.status(), set_cookie(&response)), (StatusCode::INTERNAL_SERVER_ERROR, None));
     assert_eq!(text(response).await, "");
+}
+
+#[tokio::test]
+async fn what_was_written_is_kept_whatever_the_answer() {
+    let mut site = Site::new(|layer| layer);
+    site.visit("/set/one").await;
+    site.app = Router::new()
+        .route(
+            "/fails",
+            get(|Extension(session): Extension<RequestSession>| async move {
+                session.insert("value", "kept").await.unwrap();
+                StatusCode::INTERNAL_SERVER_ERROR
+            }),
+        )
+        .layer(ExpressLayer::new(site.store.clone(), Secrets::new(["keyboard cat"]).unwrap()));
+    let response = site.ask("/fails", site.jar.as_deref()).await;
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(site.stored().await.unwrap().data.get::<String>("value").unwrap().unwrap(), "kept");
+}
+
+#[tokio::test]
+async fn an_id_that_a_sign_in_has_replaced_writes_nothing_and_gets_no_cookie() {
+    let mut site = Site::new(|layer| layer);
+    site.visit("/set/one").await;
+    let old = site.jar.clone();
+    site.visit("/sign-in/ann").await;
+    site.app = Router::new()
+        .route(
+            "/late",
+            get(|Extension(session): Extension<RequestSession>| async move {
+                session.insert("value", "late").await.map_err(|error| (error.status(), "refused"))
+            }),
+        )
+        .layer(ExpressLayer::new(site.store.clone(), Secrets::new(["keyboard cat"]).unwrap()));
+    let response = site.ask("/late", old.as_deref()).await;
+    assert_eq!((response.status(), set_cookie(&response)), (StatusCode::CONFLICT, None));
+    assert_eq!(site.count().await, 1);
+}
+
+#[tokio::test]
+async fn cookies_that_browsers_drop_are_refused() {
+    let layer = || {
+        let store = Sessions::new(MemoryStore::with_key_format(KeyFormat::Plain));
+        ExpressLayer::new(store, Secrets::new(["keyboard cat"]).unwrap())
+    };
+    for cookie in [
+        Cookie::default().with_same_site(SameSite::None),
+        Cookie::default().with_partitioned(true),
+        Cookie::default().with_path("relative"),
+    ] {
+        assert_eq!(layer().with_cookie(cookie).unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+    assert_eq!(layer().with_name("__Host-sid").unwrap_err().kind(), ErrorKind::InvalidInput);
+    let secure = Cookie::default().with_secure(true).with_same_site(SameSite::None);
+    layer().with_cookie(secure).unwrap().with_name("__Host-sid").unwrap();
 }
 
 #[tokio::test]
@@ -334,7 +400,7 @@ async fn a_session_that_nobody_needs_may_be_unreadable() {
         let backend: Arc<dyn Store> = Arc::new(MemoryStore::with_key_format(KeyFormat::Plain));
         let mut site = Site::over(Arc::clone(&backend), |layer| layer.with_rolling(rolling));
         let corrupt =
-            SessionStore::<u8>::builder(backend).clock(Shared(Arc::clone(&site.clock))).build().unwrap();
+            Sessions::<u8>::builder(backend).clock(Shared(Arc::clone(&site.clock))).build().unwrap();
         let id = corrupt.create(&1).await.unwrap().id;
         let signed = Secrets::new(["keyboard cat"]).unwrap().sign(id.expose());
         site.jar = Some(format!("connect.sid={signed}"));

@@ -12,7 +12,7 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use session_store::express::{ExpressLayer, ExpressSession, RequestSession, Secrets};
 
-use session_store::{ConnectTypeorm, ManualClock, SessionId, SessionStore, SqliteStore, Timestamp};
+use session_store::{ConnectTypeorm, ManualClock, SessionId, Sessions, SqliteStore, Timestamp};
 use tower_service::Service as _;
 
 const ROWS: &str = include_str!("fixtures/typeorm-sqlite.table.txt");
@@ -45,9 +45,10 @@ impl Drop for Folder {
 }
 
 /// The sessions that a Node application left live in its table.
-async fn sessions(folder: &Folder) -> SessionStore<ExpressSession> {
+async fn sessions(folder: &Folder) -> Sessions<ExpressSession> {
     let file = folder.0.join("sessions.db");
-    let table = SqliteStore::builder(file).connect_typeorm(ConnectTypeorm::new()).open().unwrap();
+    let table =
+        SqliteStore::builder().path(file).connect_typeorm(ConnectTypeorm::new()).connect().await.unwrap();
     table.create_table().await.unwrap();
     let store = ExpressSession::store(table).clock(ManualClock::new(NOW)).build().unwrap();
     let (_, rows) = ROWS.split_once("rows: id|expiredAt|destroyedAt|json\n").unwrap();
@@ -62,7 +63,7 @@ async fn sessions(folder: &Folder) -> SessionStore<ExpressSession> {
     store
 }
 
-fn app(store: &SessionStore<ExpressSession>) -> Router {
+fn app(store: &Sessions<ExpressSession>) -> Router {
     Router::new()
         .route("/views", get(view))
         .route("/rotate", get(rotate))

@@ -60,7 +60,8 @@ async fn a_late_save_never_brings_a_session_back() {
     store.delete(&record.id).await.unwrap();
     store.save(&record).await.unwrap();
     assert_eq!(store.load(&record.id).await.unwrap(), None);
-    store.save(&Record { id: Id::default(), ..record }).await.unwrap();
+    // What another session began with is worth nothing under a new id.
+    store.save(&Record { id: Id::default(), ..record }).await.unwrap_err();
     assert_eq!(store.sessions().count(None).await.unwrap(), 0);
 }
 
@@ -97,7 +98,7 @@ async fn a_corrupt_row_is_a_decode_error() {
     let memory = Arc::new(MemoryStore::new());
     let store = TowerStore::new(Arc::clone(&memory));
     let id = Id::default();
-    let text = session_store::SessionStore::<String>::new(memory);
+    let text = session_store::Sessions::<String>::new(memory);
     text.create_with_id(&SessionId::new(id.to_string()).unwrap(), &"not an object".to_owned()).await.unwrap();
     let error = store.load(&id).await.unwrap_err();
     assert!(matches!(error, tower_sessions::session_store::Error::Decode(_)), "{error:?}");
