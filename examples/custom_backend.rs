@@ -1,145 +1,59 @@
-//! A backend of one's own: sessions in one file, to which every change is appended as a line of JSON. Small, complete,
-//! good for several processes, and proven by the conformance suite (`tests/custom_backend.rs`).
+//! A backend of one's own: sessions in a file. Small, complete, good for several processes, and proven by the conformance
+//! suite (`tests/custom_backend.rs`). `custom_backend/lines.rs` is the file; what becomes of sessions stands here.
 //!
-//! ```console
-//! $ cargo run --example custom_backend
-//! ```
+//! `cargo run --example custom_backend`
 
-use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
 use std::num::NonZeroU32;
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
+use std::{fs, io};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use session_store::{
-    Capabilities, Create, Created, Destroy, DestroyMode, Error, ErrorKind, Filter, Finding, KeyFormat,
-    Listed, Principal, Record, Result, Rotate, Rotated, SessionKey, SessionStore, Store, Timestamp, Touch,
-    Update, Updated, Version,
-};
+use session_store::{contract::*, *};
+
+#[path = "custom_backend/lines.rs"]
+mod lines;
+
+use lines::{Key, Lines, number};
 
 /// Sessions in one file.
 #[derive(Clone, Debug)]
-pub struct FileStore(Arc<Mutex<Log>>);
+pub struct FileStore(Arc<Mutex<Lines<Row>>>);
 
-/// The file, and what its lines up to some place come to.
-#[derive(Debug)]
-struct Log {
-    file: File,
-    read: u64,
-    rows: Rows,
-}
+type Rows = lines::Rows<Row>;
+type Changes = lines::Changes<Row>;
 
-type Rows = BTreeMap<String, Row>;
-
-/// A line of the file: the rows that one operation changed, and `None` for those that it removed. An operation is one
-/// line, so that it is there wholly or not at all.
-type Line = BTreeMap<String, Option<Row>>;
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Row {
     payload: String,
+    principal: Option<String>,
     expires_at: i64,
     created_at: i64,
     version: i64,
-    principal: Option<String>,
-    destroyed_at: Option<i64>,
+    destroyed: bool,
+    rotated: bool,
 }
 
 impl FileStore {
     /// Opens the file, or makes an empty one.
     ///
     /// # Errors
-    /// `Backend` if the file cannot be read and written, `Corrupt` if it is not one of this store.
+    /// `Backend` if the file cannot be read and written, or is not one of this store.
     pub fn open(path: impl AsRef<Path>) -> Result<FileStore> {
-        let file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(failed)?;
-        let store = FileStore(Arc::new(Mutex::new(Log { file, read: 0, rows: Rows::new() })));
-        store.look(|_| ())?;
+        let store = FileStore(Arc::new(Mutex::new(Lines::open(path).map_err(failed)?)));
+        store.with(|_, _| ())?;
         Ok(store)
     }
 
-    /// Reads the rows as they are now, whoever wrote them.
-    fn look<R>(&self, look: impl FnOnce(&Rows) -> R) -> Result<R> {
-        self.locked(|log| Ok(look(&log.rows)))
-    }
-
-    /// Appends the line that `changed` makes of the rows. Acknowledged once the file holds it; if it cannot be
-    /// written, nothing has changed. Returns how many rows were changed.
-    fn change(&self, changed: impl FnOnce(&Rows) -> Line) -> Result<usize> {
-        self.locked(|log| {
-            let line = changed(&log.rows);
-            if !line.is_empty() {
-                log.append(&line).map_err(failed)?;
-            }
-            Ok(line.len())
-        })
-    }
-
-    /// Alone with the file, and up to date with it.
+    /// Lets `work` see the rows, and makes the changes that it asks for.
     ///
     /// There is no await in here, so a future that is dropped did all of it or nothing. A backend with a slower file
     /// would hand this to a thread of its own.
-    fn locked<R>(&self, work: impl FnOnce(&mut Log) -> Result<R>) -> Result<R> {
-        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        log.file.lock().map_err(failed)?;
-        let outcome = log.catch_up().and_then(|()| work(&mut log));
-        log.file.unlock().map_err(failed)?;
-        outcome
-    }
-}
-
-impl Log {
-    /// Reads what others have appended.
-    fn catch_up(&mut self) -> Result<()> {
-        if self.file.metadata().map_err(failed)?.len() == self.read {
-            return Ok(());
-        }
-        self.file.seek(SeekFrom::Start(self.read)).map_err(failed)?;
-        let mut reader = BufReader::new(&self.file);
-        let mut text = String::new();
-        loop {
-            text.clear();
-            let length = reader.read_line(&mut text).map_err(failed)?;
-            if !text.ends_with('\n') {
-                // The end, or what a process that was killed left of a line: nobody was told that it was written.
-                break;
-            }
-            let line: Line = serde_json::from_str(&text).map_err(|error| {
-                // The parser's message may quote the line, which is secret.
-                Error::corrupt(format!(
-                    "a line of the file is not one of sessions ({:?} error); name another file",
-                    error.classify()
-                ))
-            })?;
-            apply(&mut self.rows, line);
-            self.read += u64::try_from(length).unwrap_or(u64::MAX);
-        }
-        self.file.set_len(self.read).map_err(failed)
-    }
-
-    fn append(&mut self, line: &Line) -> io::Result<()> {
-        let mut text = serde_json::to_vec(line)?;
-        text.push(b'\n');
-        if let Err(error) = self.file.write_all(&text) {
-            self.file.set_len(self.read)?;
-            return Err(error);
-        }
-        self.read += u64::try_from(text.len()).unwrap_or(u64::MAX);
-        apply(&mut self.rows, line.clone());
-        Ok(())
-    }
-}
-
-fn apply(rows: &mut Rows, line: Line) {
-    for (key, row) in line {
-        match row {
-            Some(row) => _ = rows.insert(key, row),
-            None => _ = rows.remove(&key),
-        }
+    fn with<A>(&self, work: impl FnOnce(&Rows, &mut Changes) -> A) -> Result<A> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).with(work).map_err(failed)
     }
 }
 
@@ -148,135 +62,128 @@ impl Store for FileStore {
     fn backend(&self) -> &'static str {
         "file"
     }
-
     fn capabilities(&self) -> Capabilities {
         Capabilities::ALL
     }
-
     fn key_format(&self) -> KeyFormat {
         KeyFormat::Hashed
     }
 
     async fn create(&self, create: &Create, now: Timestamp) -> Result<Created> {
-        let key = name(&create.key)?;
-        let row = Row {
-            payload: create.payload.as_str().to_owned(),
-            expires_at: create.expires_at.as_millis(),
-            created_at: now.as_millis(),
-            version: Version::FIRST.get(),
-            principal: text(create.principal.as_ref()),
-            destroyed_at: None,
-        };
-        let is_free = |rows: &Rows| !rows.contains_key(&key);
-        let created =
-            self.change(|rows| is_free(rows).then(|| (key.clone(), Some(row))).into_iter().collect())?;
-        Ok(if created == 1 { Created::Created } else { Created::KeyTaken })
+        self.with(|rows, changes| {
+            if rows.contains_key(&digest(&create.key)) {
+                return Created::KeyTaken;
+            }
+            let row = Row {
+                payload: create.payload.as_str().to_owned(),
+                principal: text(create.principal.as_ref()),
+                expires_at: create.expires_at.as_millis(),
+                created_at: now.as_millis(),
+                version: create.version.get(),
+                destroyed: false,
+                rotated: false,
+            };
+            changes.rows.push((digest(&create.key), Some(row)));
+            Created::Created
+        })
     }
 
-    async fn load(&self, key: &SessionKey, now: Timestamp) -> Result<Option<Record>> {
-        let key = name(key)?;
-        self.look(|rows| live(rows, &key, now).map(Row::record).transpose())?
+    async fn load(&self, load: &Load, now: Timestamp) -> Result<Loaded> {
+        let record = self.with(|rows, _| live(rows, &load.key, now).map(Row::record))?.transpose()?;
+        Ok(record.map_or(Loaded::Gone, |record| Loaded::of(record, load.known)))
     }
 
     async fn update(&self, update: &Update, now: Timestamp) -> Result<Updated> {
-        let key = name(&update.key)?;
-        let mut outcome = Updated::Gone;
-        self.change(|rows| {
-            let Some(row) = live(rows, &key, now) else { return Line::new() };
-            if update.expected.is_some_and(|expected| expected.get() != row.version) {
-                outcome = Updated::Stale;
-                return Line::new();
+        self.with(|rows, changes| match live(rows, &update.key, now) {
+            None => Updated::Gone,
+            Some(row) if row.is_not(update.expected) => Updated::Stale,
+            Some(row) => {
+                let row = row.next(Some(&update.payload), update.principal.as_ref(), update.expires_at);
+                let version = Version::new(row.version);
+                changes.rows.push((digest(&update.key), Some(row)));
+                Updated::Saved(version)
             }
-            outcome = Updated::Saved(Version::new(row.version + 1));
-            let row = Row {
-                payload: update.payload.as_str().to_owned(),
-                expires_at: update.expires_at.as_millis(),
-                principal: text(update.principal.as_ref()),
-                version: row.version + 1,
-                ..row.clone()
-            };
-            Line::from([(key, Some(row))])
-        })?;
-        Ok(outcome)
+        })
     }
 
-    async fn touch(&self, touch: &Touch, now: Timestamp) -> Result<bool> {
-        let key = name(&touch.key)?;
-        let expires_at = touch.expires_at.as_millis();
-        let touched = self.change(|rows| {
-            let touched = live(rows, &key, now).map(|row| Row { expires_at, ..row.clone() });
-            touched.map(|row| (key, Some(row))).into_iter().collect()
-        })?;
-        Ok(touched == 1)
+    async fn touch(&self, touch: &Touch, now: Timestamp) -> Result<Touched> {
+        self.with(|rows, changes| match live(rows, &touch.key, now) {
+            None => Touched::Gone,
+            Some(row) if row.is_not(touch.expected) => Touched::Stale,
+            Some(row) => {
+                let expires_at = touch.expires_at.as_millis();
+                changes.rows.push((digest(&touch.key), Some(Row { expires_at, ..row.clone() })));
+                Touched::Moved
+            }
+        })
     }
 
     async fn destroy(&self, destroy: &Destroy, now: Timestamp) -> Result<bool> {
-        let key = name(&destroy.key)?;
-        let destroyed = self.change(|rows| {
-            let destroyed = live(rows, &key, now).map(|row| row.after_death(destroy.mode, now));
-            destroyed.map(|row| (key, row)).into_iter().collect()
-        })?;
-        Ok(destroyed == 1)
+        self.with(|rows, changes| {
+            let live = live(rows, &destroy.key, now);
+            live.map(|row| end(changes, digest(&destroy.key), row, false, destroy.mode)).is_some()
+        })
     }
 
     async fn rotate(&self, rotate: &Rotate, now: Timestamp) -> Result<Rotated> {
-        let (from, to) = (name(&rotate.from)?, name(&rotate.to)?);
-        if from == to {
-            return Err(Error::invalid_input(
-                "a session cannot be rotated to the key that it has; draw a new id",
-            ));
-        }
-        let mut outcome = Rotated::Gone;
-        self.change(|rows| {
-            let Some(old) = live(rows, &from, now) else { return Line::new() };
-            if rotate.expected.is_some_and(|expected| expected.get() != old.version) {
-                outcome = Rotated::Stale;
-                return Line::new();
+        self.with(|rows, changes| match live(rows, &rotate.from, now) {
+            None => Rotated::Gone,
+            Some(row) if row.is_not(rotate.expected) => Rotated::Stale,
+            Some(_) if rows.contains_key(&digest(&rotate.to)) => Rotated::KeyTaken,
+            Some(row) => {
+                let new = row.next(rotate.payload.as_ref(), rotate.principal.as_ref(), rotate.expires_at);
+                let version = Version::new(new.version);
+                end(changes, digest(&rotate.from), row, true, rotate.mode);
+                changes.rows.push((digest(&rotate.to), Some(new)));
+                Rotated::Rotated(version)
             }
-            if rows.contains_key(&to) {
-                outcome = Rotated::KeyTaken;
-                return Line::new();
-            }
-            outcome = Rotated::Rotated(Version::new(old.version + 1));
-            let new = Row {
-                payload: rotate.payload.as_ref().map_or(&*old.payload, |payload| payload.as_str()).to_owned(),
-                expires_at: rotate.expires_at.as_millis(),
-                principal: text(rotate.principal.as_ref()),
-                version: old.version + 1,
-                ..old.clone()
-            };
-            Line::from([(from, old.after_death(rotate.mode, now)), (to, Some(new))])
-        })?;
-        Ok(outcome)
+        })
     }
 
-    async fn destroy_principal(
-        &self,
-        principal: &Principal,
-        except: Option<&SessionKey>,
-        mode: DestroyMode,
-        now: Timestamp,
-    ) -> Result<u64> {
-        let except = except.map(name).transpose()?;
-        let ended = self.change(|rows| {
-            rows.iter()
-                .filter(|(key, row)| {
-                    row.is_live(now)
-                        && row.principal.as_deref() == Some(principal.as_str())
-                        && Some(*key) != except.as_ref()
-                })
-                .map(|(key, row)| (key.clone(), row.after_death(mode, now)))
-                .collect()
-        })?;
-        Ok(number(ended))
+    async fn fate(&self, key: &SessionKey, now: Timestamp) -> Result<Fate> {
+        self.with(|rows, _| match rows.get(&digest(key)) {
+            None => Fate::Unknown,
+            Some(row) if row.rotated => Fate::RotatedAway,
+            Some(row) if row.destroyed => Fate::Destroyed,
+            Some(row) if row.is_live(now) => Fate::Live,
+            Some(_) => Fate::Expired,
+        })
+    }
+
+    async fn destroy_principal(&self, destroy: &DestroyPrincipal, now: Timestamp) -> Result<u64> {
+        let (except, bound) = (destroy.except.as_ref().map(digest), destroy.created_before);
+        self.with(|rows, changes| {
+            for (key, row) in rows.iter().filter(|(_, row)| row.is_live(now) && row.is_of(&destroy.principal))
+            {
+                let is_old = bound.is_none_or(|bound| row.created_at < bound.as_millis());
+                if is_old && except.as_ref() != Some(key) {
+                    end(changes, *key, row, false, destroy.mode);
+                }
+            }
+            number(changes.rows.len())
+        })
+    }
+
+    async fn forget_principal(&self, principal: &Principal, now: Timestamp) -> Result<u64> {
+        self.with(|rows, changes| {
+            for (key, row) in rows.iter().filter(|(_, row)| row.is_of(principal)) {
+                let (destroyed, version) = (row.destroyed || row.is_live(now), row.version + 1);
+                changes.rows.push((*key, Some(Row { destroyed, version, ..row.wiped() })));
+            }
+            changes.forget = true;
+            number(changes.rows.len())
+        })
     }
 
     async fn purge_expired(&self, now: Timestamp, limit: NonZeroU32) -> Result<u64> {
-        let removed = self.change(|rows| {
+        self.with(|rows, changes| {
             let expired = rows.iter().filter(|(_, row)| row.expires_at <= now.as_millis());
-            expired.take(size(limit)).map(|(key, _)| (key.clone(), None)).collect()
-        })?;
-        Ok(number(removed))
+            changes.rows.extend(expired.zip(0..limit.get()).map(|((key, _), _)| (*key, None)));
+            let purged = number(changes.rows.len());
+            // With the last of them goes what the file holds of the others.
+            changes.forget = purged < u64::from(limit.get());
+            purged
+        })
     }
 
     async fn list(
@@ -286,53 +193,60 @@ impl Store for FileStore {
         limit: NonZeroU32,
         now: Timestamp,
     ) -> Result<Vec<Listed>> {
-        let after = after.map(name).transpose()?;
-        let from = (after.as_ref().map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-        self.look(|rows| {
-            rows.range::<String, _>(from)
-                .filter(|(_, row)| row.is_live(now) && row.passes(filter))
-                .take(size(limit))
-                .map(|(key, row)| Ok(Listed { key: key_of(key)?, record: row.record() }))
+        let behind = (after.map(digest).map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        self.with(|rows, _| {
+            let page = rows.range(behind).filter(|(_, row)| row.passes(filter, now)).zip(0..limit.get());
+            page.map(|((key, row), _)| Listed { key: SessionKey::from_digest(*key), record: row.record() })
                 .collect()
-        })?
+        })
     }
 
     async fn count(&self, filter: &Filter, now: Timestamp) -> Result<u64> {
-        self.look(|rows| number(rows.values().filter(|row| row.is_live(now) && row.passes(filter)).count()))
+        self.with(|rows, _| number(rows.values().filter(|row| row.passes(filter, now)).count()))
     }
 
     async fn clear(&self) -> Result<u64> {
-        let removed = self.change(|rows| rows.keys().map(|key| (key.clone(), None)).collect())?;
-        Ok(number(removed))
+        self.with(|rows, changes| {
+            changes.rows.extend(rows.keys().map(|key| (*key, None)));
+            changes.forget = true;
+            number(changes.rows.len())
+        })
     }
 
     async fn server_time(&self) -> Result<Timestamp> {
         Ok(SystemTime::now().into())
     }
-
     async fn diagnose(&self) -> Result<Vec<Finding>> {
-        let lines = self.locked(|log| Ok(log.read))?;
-        let remedy = "use SQLite, whose file does not grow with every change";
-        let finding = Finding::warning(format!("the file has {lines} bytes and never shrinks"), remedy);
-        Ok((lines > 1_000_000).then_some(finding).into_iter().collect())
+        Ok(vec![Finding::note("the file grows with every change")])
     }
 }
 
 impl Row {
     fn is_live(&self, now: Timestamp) -> bool {
-        self.destroyed_at.is_none() && now.as_millis() < self.expires_at
+        !self.destroyed && now.as_millis() < self.expires_at
     }
 
-    /// What is left of it; `None` for nothing.
-    fn after_death(&self, mode: DestroyMode, now: Timestamp) -> Option<Row> {
-        match mode {
-            DestroyMode::Soft => Some(Row { destroyed_at: Some(now.as_millis()), ..self.clone() }),
-            DestroyMode::Hard => None,
-        }
+    fn is_of(&self, principal: &Principal) -> bool {
+        self.principal.as_deref() == Some(principal.as_str())
     }
 
-    fn passes(&self, filter: &Filter) -> bool {
-        filter.principal.is_none() || self.principal == text(filter.principal.as_ref())
+    fn is_not(&self, expected: Option<Version>) -> bool {
+        expected.is_some_and(|expected| expected.get() != self.version)
+    }
+
+    fn passes(&self, filter: &Filter, now: Timestamp) -> bool {
+        self.is_live(now) && filter.principal.as_ref().is_none_or(|principal| self.is_of(principal))
+    }
+
+    /// What an update makes of it.
+    fn next(&self, payload: Option<&Payload>, whose: Option<&Principal>, until: Option<Timestamp>) -> Row {
+        let payload = payload.map_or(self.payload.as_str(), Payload::as_str).to_owned();
+        let expires_at = until.map_or(self.expires_at, Timestamp::as_millis);
+        Row { payload, principal: text(whose), expires_at, version: self.version + 1, ..*self }
+    }
+
+    fn wiped(&self) -> Row {
+        Row { payload: String::new(), principal: None, ..*self }
     }
 
     fn record(&self) -> Result<Record> {
@@ -346,28 +260,24 @@ impl Row {
     }
 }
 
-fn live<'a>(rows: &'a Rows, key: &str, now: Timestamp) -> Option<&'a Row> {
-    rows.get(key).filter(|row| row.is_live(now))
+/// Ends a session, and leaves of it what is asked for.
+fn end(changes: &mut Changes, key: Key, row: &Row, rotated: bool, mode: DestroyMode) {
+    let left = match mode {
+        DestroyMode::Forget => Some(Row { destroyed: true, rotated, ..row.wiped() }),
+        DestroyMode::Keep => Some(Row { destroyed: true, rotated, ..row.clone() }),
+        DestroyMode::Remove => None,
+    };
+    changes.rows.push((key, left));
+    changes.forget |= mode != DestroyMode::Keep;
 }
 
-/// A key as a member's name in the file: hexadecimal digits, which sort as the bytes do.
-fn name(key: &SessionKey) -> Result<String> {
-    match key.as_digest() {
-        Some(digest) => Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect()),
-        None => {
-            Err(Error::invalid_input("this file holds hashed keys; make keys with the store's `key_format`"))
-        }
-    }
+fn live<'a>(rows: &'a Rows, key: &SessionKey, now: Timestamp) -> Option<&'a Row> {
+    rows.get(&digest(key)).filter(|row| row.is_live(now))
 }
 
-fn key_of(name: &str) -> Result<SessionKey> {
-    let mut digest = [0; 32];
-    for (byte, digits) in digest.iter_mut().zip(name.as_bytes().chunks(2)) {
-        let digits = std::str::from_utf8(digits).unwrap_or_default();
-        *byte = u8::from_str_radix(digits, 16)
-            .map_err(|_| Error::corrupt("a key in the file is not hexadecimal"))?;
-    }
-    Ok(SessionKey::from_digest(digest))
+/// No key of the other format comes this far.
+fn digest(key: &SessionKey) -> Key {
+    key.as_digest().copied().unwrap_or_default()
 }
 
 fn text(principal: Option<&Principal>) -> Option<String> {
@@ -375,29 +285,16 @@ fn text(principal: Option<&Principal>) -> Option<String> {
 }
 
 fn failed(error: io::Error) -> Error {
-    // What was not written wholly is cut off again, by this process or the next one.
-    Error::new(
-        ErrorKind::Backend,
-        "the file of sessions cannot be read or written; check its rights and the space",
-    )
-    .with_source(error)
-}
-
-fn number(rows: usize) -> u64 {
-    u64::try_from(rows).unwrap_or(u64::MAX)
-}
-
-fn size(limit: NonZeroU32) -> usize {
-    usize::try_from(limit.get()).unwrap_or(usize::MAX)
+    Error::new(ErrorKind::Backend, "the file cannot be read or written; check rights and space")
+        .with_source(error)
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let path = std::env::temp_dir().join("sessions.jsonl");
-    let sessions: SessionStore<Vec<String>> = SessionStore::new(FileStore::open(&path)?);
+    let sessions: Sessions<Vec<String>> = Sessions::new(FileStore::open(&path)?);
     let new = sessions.create(&vec!["apples".to_owned()]).await?;
     sessions.modify(&new.id, |basket| basket.push("pears".to_owned())).await?;
     println!("{}", fs::read_to_string(&path).map_err(failed)?);
-    sessions.clear().await?;
-    Ok(())
+    sessions.clear().await.map(drop)
 }

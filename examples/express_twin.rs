@@ -15,9 +15,10 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use serde::{Deserialize, Serialize};
 use session_store::express::{Cookie, ExpressLayer, ExpressSession, RequestSession, SameSite, Secrets};
-use session_store::session_mssql::ConnectMssqlV2Store;
+use session_store::session_mssql::ConnectMssqlV2;
 
-use session_store::{ConnectTypeorm, MssqlStore, MysqlStore, PostgresStore, SqliteStore, Store};
+use session_store::contract::Store;
+use session_store::{ConnectTypeorm, MssqlStore, MysqlStore, PostgresStore, SqliteStore};
 
 const SECRET: &str = "keyboard cat";
 const HOUR: Duration = Duration::from_secs(3600);
@@ -51,22 +52,24 @@ async fn open(url: &str, layout: &str, create_table: bool) -> session_store::Res
     let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
     match (layout, scheme) {
         ("connect-typeorm", "sqlite") => {
-            let path = url.trim_start_matches("sqlite:");
-            let store = SqliteStore::builder(path).connect_typeorm(ConnectTypeorm::new()).open()?;
+            let store =
+                SqliteStore::builder().url(url).connect_typeorm(ConnectTypeorm::new()).connect().await?;
             if create_table {
                 store.create_table().await?;
             }
             Ok(Arc::new(store))
         }
         ("connect-typeorm", "postgres") => {
-            let store = PostgresStore::builder().url(url).connect_typeorm(ConnectTypeorm::new()).await?;
+            let store =
+                PostgresStore::builder().url(url).connect_typeorm(ConnectTypeorm::new()).connect().await?;
             if create_table {
                 store.create_table().await?;
             }
             Ok(Arc::new(store))
         }
         ("connect-typeorm", "mysql") => {
-            let store = MysqlStore::builder().url(url).connect_typeorm(ConnectTypeorm::new()).await?;
+            let store =
+                MysqlStore::builder().url(url).connect_typeorm(ConnectTypeorm::new()).connect().await?;
             if create_table {
                 store.create_table().await?;
             }
@@ -74,14 +77,16 @@ async fn open(url: &str, layout: &str, create_table: bool) -> session_store::Res
         }
         // An ADO.NET connection string is no URL.
         ("connect-typeorm", _) if url.contains(';') => {
-            let store = MssqlStore::builder().ado_string(url).connect_typeorm(ConnectTypeorm::new()).await?;
+            let store =
+                MssqlStore::builder().url(url).connect_typeorm(ConnectTypeorm::new()).connect().await?;
             if create_table {
                 store.create_table().await?;
             }
             Ok(Arc::new(store))
         }
         ("connect-mssql-v2", _) => {
-            let store = ConnectMssqlV2Store::builder().ado_string(url).connect().await?;
+            let store =
+                MssqlStore::builder().url(url).connect_mssql_v2(ConnectMssqlV2::new()).connect().await?;
             if create_table {
                 store.create_table().await?;
             }
@@ -110,9 +115,12 @@ async fn login(
     Query(login): Query<Login>,
 ) -> Result<Json<State>, Failure> {
     session.destroy().await?;
-    session.insert("user", &login.user).await?;
-    session.insert("count", &0).await?;
-    session.insert("note", &login.note).await?;
+    let members = session.write(|data| {
+        data.insert("user", &login.user)?;
+        data.insert("count", &0)?;
+        data.insert("note", &login.note)
+    });
+    members.await??;
     me(Extension(session)).await
 }
 
@@ -139,11 +147,11 @@ async fn logout(Extension(session): Extension<RequestSession>) -> Result<Json<St
 }
 
 /// A session that could not be read is no reason to take somebody for signed out.
-struct Failure(session_store::Error);
+struct Failure(session_store::web::Error);
 
-impl From<session_store::Error> for Failure {
-    fn from(error: session_store::Error) -> Failure {
-        Failure(error)
+impl<E: Into<session_store::web::Error>> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        Failure(error.into())
     }
 }
 

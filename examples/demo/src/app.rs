@@ -1,68 +1,98 @@
-//! The application: what its sessions hold, and its routes.
+//! The application: what its sessions hold, and its routes. No line of it knows a cookie: the layer does.
 
-use std::num::NonZeroU32;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
-use axum::extract::{Form, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{Form, Json, Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use axum_extra::extract::CookieJar;
-use axum_extra::extract::cookie::{Cookie, SameSite};
 use serde::{Deserialize, Serialize};
-use session_store::{Error, Session, SessionId, SessionStore, TimeToLive, Timestamp};
-use tokio::task::JoinSet;
+use session_store::web::{self, SessionLayer};
+use session_store::{Error, Sessions, TimeToLive, Timestamp};
 
-use crate::page::{self, Device};
+use crate::page::{self, Device, Home};
 
-const COOKIE: &str = "session";
 const TIME_TO_LIVE: Duration = Duration::from_secs(7 * 86_400);
-const PARALLEL: u32 = 20;
 
 /// What a session holds.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Visit {
-    user: String,
+    user: Option<String>,
     browser: String,
-    count: u64,
+    /// What each of two tabs counted.
+    tabs: [u64; 2],
 }
 
-pub(crate) type Sessions = SessionStore<Visit>;
+type Session = web::Session<Visit>;
 
 /// Opens the store and makes its table if there is none.
-pub(crate) async fn open(database: &str) -> Result<Sessions, Error> {
+pub(crate) async fn open(database: &str) -> Result<Sessions<Visit>, Error> {
     let store = session_store::open(database).await?;
-    let sessions = SessionStore::builder(store)
+    let sessions = Sessions::builder(store)
         .time_to_live(TimeToLive::fixed(TIME_TO_LIVE)?)
-        .principal(|visit: &Visit| Some(visit.user.clone()))
+        .principal(|visit: &Visit| visit.user.clone())
         .cleanup_limit(10)
         .build()?;
     sessions.connect().await?;
     Ok(sessions)
 }
 
-pub(crate) fn router(sessions: Sessions) -> Router {
-    Router::new()
+pub(crate) fn router(sessions: Sessions<Visit>) -> Result<Router, Error> {
+    let backend = sessions.backend().backend();
+    // The demo runs on http://127.0.0.1. An application behind https leaves this option out.
+    let layer = SessionLayer::builder(sessions).insecure_for_development().build()?;
+    Ok(Router::new()
         .route("/", get(home))
-        .route("/sign-in", post(sign_in))
+        .route("/state", get(state))
         .route("/count", post(count))
-        .route("/count-in-parallel", post(count_in_parallel))
+        .route("/sign-in", post(sign_in))
         .route("/sign-out", post(sign_out))
+        .route("/sign-out-device", post(sign_out_device))
         .route("/sign-out-elsewhere", post(sign_out_elsewhere))
         .route("/sign-out-everywhere", post(sign_out_everywhere))
-        .with_state(sessions)
+        .with_state(backend)
+        .layer(layer))
 }
 
-async fn home(State(sessions): State<Sessions>, jar: CookieJar) -> Result<Response, Failure> {
-    let Some(mut session) = current(&sessions, &jar).await? else {
-        return Ok(Html(page::sign_in().into_string()).into_response());
-    };
-    // Being seen renews the session; the list shows when that was.
-    sessions.refresh(&mut session).await?;
-    let devices = devices(&sessions, &session).await?;
-    let page = page::home(&session.data.user, session.data.count, &devices, sessions.backend().backend());
-    Ok(Html(page.into_string()).into_response())
+/// Which of the two tabs it is: the first one, unless its address says `?tab=2`.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+struct Tab {
+    tab: u8,
+}
+
+impl Tab {
+    fn index(self) -> usize {
+        usize::from(self.tab == 2)
+    }
+
+    /// The page in this tab again.
+    fn page(self) -> Redirect {
+        Redirect::to(if self.index() == 1 { "/?tab=2" } else { "/" })
+    }
+}
+
+async fn home(
+    session: Session,
+    Query(tab): Query<Tab>,
+    State(backend): State<&'static str>,
+) -> Result<Html<String>, Failure> {
+    let visit = session.get().await?.unwrap_or_default();
+    let devices = if visit.user.is_some() { devices(&session).await? } else { Vec::new() };
+    let home = Home { user: visit.user.as_deref(), tabs: visit.tabs, tab: tab.index(), devices, backend };
+    Ok(Html(page::home(&home).into_string()))
+}
+
+/// What each tab counted, for a page that shows it without being loaded again.
+async fn state(session: Session) -> Result<Json<[u64; 2]>, Failure> {
+    Ok(Json(session.get().await?.unwrap_or_default().tabs))
+}
+
+/// Counts in one tab's part of the session. However many requests of both tabs cross, none is lost.
+async fn count(session: Session, Form(tab): Form<Tab>) -> Result<Redirect, Failure> {
+    session.modify(|visit| visit.tabs[tab.index()] += 1).await?;
+    Ok(tab.page())
 }
 
 #[derive(Deserialize)]
@@ -70,114 +100,63 @@ struct SignIn {
     name: String,
 }
 
+/// What the visitor counted stays, and the id changes in the same step. Requests that are under way with the old id
+/// sign nobody out.
 async fn sign_in(
-    State(sessions): State<Sessions>,
-    jar: CookieJar,
+    session: Session,
     headers: HeaderMap,
     Form(form): Form<SignIn>,
 ) -> Result<Response, Failure> {
     let user = form.name.trim();
-    if user.is_empty() || user.len() > 40 {
+    if user.is_empty() || user.chars().count() > 40 {
         return Ok((StatusCode::BAD_REQUEST, "please give a name of 1 to 40 letters").into_response());
     }
     let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-    let visit = Visit { user: user.to_owned(), browser: browser(agent), count: 0 };
-    // A new id at every sign-in: one that somebody planted in this browser is worth nothing.
-    if let Some(old) = id(&jar) {
-        sessions.destroy(&old).await?;
-    }
-    let new = sessions.create(&visit).await?;
-    let cookie = Cookie::build((COOKIE, new.id.expose().to_owned()))
-        .path("/")
-        .http_only(true)
-        .same_site(SameSite::Lax)
-        .permanent();
-    Ok((jar.add(cookie), Redirect::to("/")).into_response())
+    let browser = browser(agent);
+    let sign_in = session.sign_in(|visit| {
+        visit.user = Some(user.to_owned());
+        visit.browser.clone_from(&browser);
+    });
+    sign_in.await?;
+    Ok(Redirect::to("/").into_response())
 }
 
-async fn count(State(sessions): State<Sessions>, jar: CookieJar) -> Result<Redirect, Failure> {
-    if let Some(id) = id(&jar) {
-        sessions.modify(&id, |visit| visit.count += 1).await?;
-    }
+async fn sign_out(session: Session) -> Result<Redirect, Failure> {
+    session.sign_out().await?;
     Ok(Redirect::to("/"))
 }
 
-/// Counts from many tasks at once: none of the increments is lost.
-async fn count_in_parallel(State(sessions): State<Sessions>, jar: CookieJar) -> Result<Redirect, Failure> {
-    if let Some(id) = id(&jar) {
-        let mut tasks = JoinSet::new();
-        for _ in 0..PARALLEL {
-            let (sessions, id) = (sessions.clone(), id.clone());
-            tasks.spawn(async move { sessions.modify(&id, |visit| visit.count += 1).await.map(|_| ()) });
-        }
-        tasks.join_all().await.into_iter().collect::<Result<(), Error>>()?;
-    }
+#[derive(Deserialize)]
+struct SignOutDevice {
+    token: String,
+}
+
+async fn sign_out_device(session: Session, Form(form): Form<SignOutDevice>) -> Result<Redirect, Failure> {
+    session.sign_out_device(&form.token).await?;
     Ok(Redirect::to("/"))
 }
 
-async fn sign_out(
-    State(sessions): State<Sessions>,
-    jar: CookieJar,
-) -> Result<(CookieJar, Redirect), Failure> {
-    if let Some(id) = id(&jar) {
-        sessions.destroy(&id).await?;
-    }
-    Ok((jar.remove(Cookie::build(COOKIE).path("/")), Redirect::to("/")))
-}
-
-async fn sign_out_elsewhere(State(sessions): State<Sessions>, jar: CookieJar) -> Result<Redirect, Failure> {
-    if let Some(session) = current(&sessions, &jar).await? {
-        sessions.destroy_others(&session.data.user, session.id()).await?;
-    }
+async fn sign_out_elsewhere(session: Session) -> Result<Redirect, Failure> {
+    session.sign_out_elsewhere().await?;
     Ok(Redirect::to("/"))
 }
 
-async fn sign_out_everywhere(
-    State(sessions): State<Sessions>,
-    jar: CookieJar,
-) -> Result<(CookieJar, Redirect), Failure> {
-    if let Some(session) = current(&sessions, &jar).await? {
-        sessions.destroy_principal(&session.data.user).await?;
-    }
-    Ok((jar.remove(Cookie::build(COOKIE).path("/")), Redirect::to("/")))
+async fn sign_out_everywhere(session: Session) -> Result<Redirect, Failure> {
+    session.sign_out_everywhere().await?;
+    Ok(Redirect::to("/"))
 }
 
-/// The id in the cookie. One that cannot be an id is as good as none.
-fn id(jar: &CookieJar) -> Option<SessionId> {
-    SessionId::new(jar.get(COOKIE)?.value()).ok()
-}
-
-async fn current(sessions: &Sessions, jar: &CookieJar) -> Result<Option<Session<Visit>>, Failure> {
-    match id(jar) {
-        Some(id) => Ok(sessions.load(&id).await?),
-        None => Ok(None),
-    }
-}
-
-async fn devices(sessions: &Sessions, here: &Session<Visit>) -> Result<Vec<Device>, Failure> {
-    let page = NonZeroU32::MIN.saturating_add(99);
-    let here_key = sessions.key(here.id())?;
+async fn devices(session: &Session) -> Result<Vec<Device>, Failure> {
     let now = Timestamp::from(SystemTime::now());
-    let mut devices = Vec::new();
-    let mut after = None;
-    loop {
-        let listed = sessions.list(Some(&here.data.user), after.as_ref(), page).await?;
-        let Some(last) = listed.last() else { break };
-        after = Some(last.key.clone());
-        for entry in listed {
-            // A session that cannot be read is not shown; signing out everywhere ends it all the same.
-            let Ok(session) = entry.session else { continue };
-            devices.push(Device {
-                is_here: entry.key == here_key,
-                browser: session.data.browser,
-                created: session.meta.created_at.map(|created_at| now.saturating_since(created_at)),
-                seen: now.saturating_since(session.meta.expires_at.saturating_sub(TIME_TO_LIVE)),
-                expires: session.meta.expires_at.saturating_since(now),
-            });
-        }
-    }
-    devices.sort_by_key(|device| (!device.is_here, device.seen));
-    Ok(devices)
+    let devices = session.devices().await?;
+    let show = |device: &web::Device<Visit>| Device {
+        token: device.token(),
+        is_here: device.is_here(),
+        browser: device.data().browser.clone(),
+        created: device.info().created_at.map(|created_at| now.saturating_since(created_at)),
+        expires: device.info().expires_at.saturating_since(now),
+    };
+    Ok(devices.iter().map(show).collect())
 }
 
 /// The browser's and the system's names, as far as its `User-Agent` gives them away.
@@ -207,23 +186,24 @@ fn browser(agent: &str) -> String {
     }
 }
 
-/// An error of the store, as a page. The details go to the log, not to the visitor.
-struct Failure(Error);
+/// An error of the session, as a page. The details go to the log, not to the visitor.
+struct Failure(web::Error);
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
+impl From<web::Error> for Failure {
+    fn from(error: web::Error) -> Failure {
         Failure(error)
     }
 }
 
 impl IntoResponse for Failure {
+    /// The layer's own answer, status and `Retry-After` included, with a page for its body.
     fn into_response(self) -> Response {
-        eprintln!("demo: {}", crate::in_full(&self.0));
-        let status = if self.0.is_transient() {
-            StatusCode::SERVICE_UNAVAILABLE
-        } else {
-            StatusCode::INTERNAL_SERVER_ERROR
-        };
-        (status, Html(page::failure().into_string())).into_response()
+        let (mut head, _) = self.0.response::<axum::body::Body>().into_parts();
+        if head.status.is_server_error() {
+            eprintln!("demo: {}", crate::in_full(&self.0));
+        }
+        head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        let is_over = matches!(self.0, web::Error::Ended);
+        Response::from_parts(head, page::failure(is_over).into_string().into())
     }
 }

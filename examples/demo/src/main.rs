@@ -1,7 +1,7 @@
 //! A web application that keeps its sessions with session-store.
 //!
-//! Sign in with a name, count, see on which devices you are signed in, and sign out: here, everywhere else, or
-//! everywhere. `cargo demo` starts it.
+//! Count in two tabs at once, sign in among other requests, see on which devices you are signed in, and sign out: here, on
+//! one of them, everywhere else, or everywhere. `cargo demo` starts it.
 
 mod app;
 mod page;
@@ -43,8 +43,10 @@ async fn run() -> Result<(), String> {
         format!("port {} of 127.0.0.1 cannot be used ({error}); choose another with --port", options.port)
     })?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
-    println!("http://{address}  (sessions in {}; Ctrl-C ends it)", sessions.backend().backend());
-    axum::serve(listener, app::router(sessions))
+    let backend = sessions.backend().backend();
+    let router = app::router(sessions).map_err(|error| in_full(&error))?;
+    println!("http://{address}  (sessions in {backend}; Ctrl-C ends it)");
+    axum::serve(listener, router)
         .with_graceful_shutdown(async {
             // Without the signal the program is ended by force, which loses nothing either.
             _ = signal::ctrl_c().await;

@@ -5,98 +5,165 @@ use std::time::Duration;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("script.js");
+
+/// What the page shows.
+pub(crate) struct Home<'a> {
+    pub(crate) user: Option<&'a str>,
+    pub(crate) tabs: [u64; 2],
+    /// The place of this tab among them.
+    pub(crate) tab: usize,
+    pub(crate) devices: Vec<Device>,
+    pub(crate) backend: &'static str,
+}
 
 /// One signed-in browser, as the list shows it.
 pub(crate) struct Device {
+    pub(crate) token: String,
     pub(crate) is_here: bool,
     pub(crate) browser: String,
     pub(crate) created: Option<Duration>,
-    pub(crate) seen: Duration,
     pub(crate) expires: Duration,
 }
 
-pub(crate) fn sign_in() -> Markup {
+pub(crate) fn home(home: &Home<'_>) -> Markup {
+    let title = if home.user.is_some() { "Your sessions" } else { "Sign in" };
     frame(
-        "Sign in",
+        title,
         &html! {
-            section.card.narrow {
-                h1 { "Welcome" }
-                p.quiet { "Any name will do. Sign in from two browsers with the same name to see both." }
-                form method="post" action="/sign-in" {
-                    label for="name" { "Your name" }
-                    input #name name="name" required maxlength="40" autocomplete="username" autofocus;
-                    button.primary type="submit" { "Sign in" }
-                }
-            }
+            (top(home))
+            p #told.card.told role="status" hidden {}
+            @if home.user.is_none() { (sign_in()) }
+            (tabs(home))
+            @if home.user.is_some() { (devices(&home.devices)) }
         },
     )
 }
 
-pub(crate) fn home(user: &str, count: u64, devices: &[Device], backend: &str) -> Markup {
-    let others = devices.iter().filter(|device| !device.is_here).count();
-    frame(
-        "Your sessions",
-        &html! {
-            header.top {
-                div {
+fn top(home: &Home<'_>) -> Markup {
+    html! {
+        header.top {
+            div {
+                @if let Some(user) = home.user {
                     h1 { "Hello, " span #user { (user) } }
-                    p.quiet { "Signed in. Your session is kept in " strong { (backend) } "." }
-                }
-                (action("/sign-out", "sign-out", "Sign out", "plain"))
-            }
-            section.card.counter {
-                div {
-                    h2 { "Counter" }
-                    p.quiet { "Kept in this session. Parallel increments never lose one." }
-                }
-                output #count { (count) }
-                div.actions {
-                    (action("/count", "increment", "+ 1", "primary"))
-                    (action("/count-in-parallel", "increment-in-parallel", "+ 20 in parallel", "plain"))
+                    p.quiet { "Signed in. Your session is kept in " strong { (home.backend) } "." }
+                } @else {
+                    h1 { "Welcome" }
+                    p.quiet { "A visitor has no row and no cookie until something is written." }
                 }
             }
-            section.card {
-                h2 { "Where you are signed in" }
-                ul #devices {
-                    @for device in devices { (row(device)) }
-                }
-                div.actions {
-                    @if others > 0 {
-                        (action("/sign-out-elsewhere", "sign-out-elsewhere", "Sign out everywhere else", "plain"))
-                    }
-                    (action("/sign-out-everywhere", "sign-out-everywhere", "Sign out everywhere", "danger"))
-                }
-            }
-        },
-    )
+            @if home.user.is_some() { (action("/sign-out", "sign-out", "Sign out", "plain")) }
+        }
+    }
 }
 
-pub(crate) fn failure() -> Markup {
-    frame(
-        "Not now",
-        &html! {
-            section.card.narrow {
-                h1 { "Not now" }
-                p { "The sessions cannot be reached at the moment. Nothing of yours is lost." }
-                p { a href="/" { "Try again" } }
+fn sign_in() -> Markup {
+    html! {
+        section.card {
+            h2 { "Sign in" }
+            p.quiet {
+                "Any name will do. What you counted stays, and the id changes in the same step: "
+                "requests that are under way with the old one sign nobody out."
             }
-        },
-    )
+            form.sign-in method="post" action="/sign-in" {
+                label for="name" { "Your name" }
+                input #name name="name" required maxlength="40" autocomplete="username";
+                div.actions {
+                    button #sign-in.primary type="submit" { "Sign in" }
+                    button #sign-in-among-others.plain type="button" hidden {
+                        "Sign in among 8 other requests"
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn tabs(home: &Home<'_>) -> Markup {
+    let (this, other) = (home.tab + 1, 2 - home.tab);
+    let address = if other == 2 { "/?tab=2" } else { "/" };
+    html! {
+        section #tabs.card data-tab=(this) {
+            h2 { "One session, two tabs" }
+            p.quiet { "Each tab changes its own part of the same session. However many requests cross, none is lost." }
+            div.counters {
+                @for (index, count) in home.tabs.iter().enumerate() {
+                    div.counter.here[index == home.tab] {
+                        span { "Tab " (index + 1) @if index == home.tab { span.badge { "this tab" } } }
+                        output id={ "count-" (index + 1) } { (count) }
+                    }
+                }
+            }
+            div.actions {
+                form method="post" action="/count" {
+                    input type="hidden" name="tab" value=(this);
+                    button #count.primary type="submit" { "+ 1 in this tab" }
+                }
+                button #count-at-once.plain type="button" hidden { "+ 20 in both tabs at once" }
+                a.plain.button href=(address) target="_blank" { "Open tab " (other) }
+            }
+        }
+    }
+}
+
+fn devices(devices: &[Device]) -> Markup {
+    let others = devices.iter().filter(|device| !device.is_here).count();
+    html! {
+        section.card {
+            h2 { "Where you are signed in" }
+            ul #devices {
+                @for device in devices { (row(device)) }
+            }
+            div.actions {
+                @if others > 0 {
+                    (action("/sign-out-elsewhere", "sign-out-elsewhere", "Sign out everywhere else", "plain"))
+                }
+                (action("/sign-out-everywhere", "sign-out-everywhere", "Sign out everywhere", "danger"))
+            }
+        }
+    }
 }
 
 fn row(device: &Device) -> Markup {
     html! {
-        li.device.here[device.is_here] {
-            span.name {
-                (device.browser)
-                @if device.is_here { span.badge { "this device" } }
+        li.device {
+            div {
+                span.name {
+                    (device.browser)
+                    @if device.is_here { span.badge { "this device" } }
+                }
+                span.quiet {
+                    @if let Some(created) = device.created { "began " (ago(created)) " · " }
+                    "ends in " (span(device.expires))
+                }
             }
-            span.quiet {
-                @if let Some(created) = device.created { "signed in " (ago(created)) " · " }
-                "last seen " (ago(device.seen)) " · expires in " (span(device.expires))
+            @if !device.is_here {
+                form method="post" action="/sign-out-device" {
+                    input type="hidden" name="token" value=(device.token);
+                    button.plain.sign-out-device type="submit" { "Sign out" }
+                }
             }
         }
     }
+}
+
+/// The page for an error: the session is over, or the database is away.
+pub(crate) fn failure(is_over: bool) -> Markup {
+    let (title, text) = if is_over {
+        ("Please look again", "Your session has ended or has been renewed meanwhile. Nothing was changed.")
+    } else {
+        ("Not now", "The sessions cannot be reached at the moment. Nothing of yours is lost.")
+    };
+    frame(
+        title,
+        &html! {
+            section.card {
+                h1 { (title) }
+                p { (text) }
+                p { a href="/" { "Load the page again" } }
+            }
+        },
+    )
 }
 
 fn action(path: &str, id: &str, label: &str, style: &str) -> Markup {
@@ -115,11 +182,13 @@ fn frame(title: &str, content: &Markup) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { (title) " · session-store" }
+                link rel="icon" href="data:,";
                 style { (PreEscaped(STYLE)) }
             }
             body {
                 main { (content) }
                 footer.quiet { "session-store: ids hashed at rest, no lost update, logout wins" }
+                script { (PreEscaped(SCRIPT)) }
             }
         }
     }
@@ -151,7 +220,9 @@ mod tests {
 
     #[test]
     fn a_hostile_name_is_escaped() {
-        let page = home("<script>alert(1)</script>", 0, &[], "sqlite").into_string();
-        assert!(page.contains("&lt;script&gt;") && !page.contains("<script>"));
+        let name = "<img src=x onerror=alert(1)>";
+        let shown = Home { user: Some(name), tabs: [0, 0], tab: 0, devices: Vec::new(), backend: "sqlite" };
+        let page = home(&shown).into_string();
+        assert!(page.contains("&lt;img src=x") && !page.contains("<img"));
     }
 }

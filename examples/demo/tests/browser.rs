@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,40 +13,74 @@ use serde_json::{Value, json};
 use support::{Demo, Folder};
 
 #[test]
-fn a_real_browser_signs_in_counts_and_signs_out() {
+#[allow(
+    clippy::explicit_write,
+    reason = "the harness keeps to itself what a test that passes prints with `eprintln!`"
+)]
+fn a_real_browser_counts_in_two_tabs_signs_in_among_requests_and_signs_out() {
     let folder = Folder::new("browser");
     let Some(driver) = Driver::start() else {
-        eprintln!(
-            "not run: no browser, as `chromedriver` is not on PATH (Debian: apt-get install chromium-driver)"
-        );
+        let why = "a browser, as `chromedriver` is not on PATH (Debian: apt-get install chromium-driver)";
+        writeln!(std::io::stderr(), "not run: {why}").unwrap();
         return;
     };
     let demo = Demo::start(&folder.file("demo.db"));
     let profile = folder.file("profile");
     let (laptop, phone) = (driver.browser(&profile.join("1")), driver.browser(&profile.join("2")));
 
+    // Two tabs of one browser change one session.
     laptop.open(&demo.url("/"));
-    laptop.write("#name", "alice");
-    laptop.click(".primary");
-    laptop.shows("#user", &["alice"]);
-    laptop.click("#increment");
-    laptop.shows("#count", &["1"]);
-    laptop.click("#increment-in-parallel");
-    laptop.shows("#count", &["21"]);
+    laptop.shows("h1", &["Welcome"]);
+    laptop.click("#count");
+    laptop.shows("output", &["1", "0"]);
+    let first = laptop.window();
+    laptop.click("#tabs a.button");
+    laptop.switch_to_other_than(&first);
+    laptop.shows("output", &["1", "0"]);
+    laptop.click("#count-at-once");
+    laptop.shows("output", &["11", "10"]);
+    laptop.shows("#told", &["20 of 20 requests were answered, and 20 are in the session."]);
+    laptop.click("#count");
+    laptop.shows("output", &["11", "11"]);
+    laptop.switch_to(&first);
+    // It was told, and shows what the other one did.
+    laptop.shows("output", &["11", "11"]);
 
-    phone.open(&demo.url("/"));
-    phone.write("#name", "alice");
-    phone.click(".primary");
-    phone.shows(".badge", &["this device"]);
+    // A sign-in while others of the page's requests are under way.
+    laptop.write("#name", "alice");
+    laptop.click("#sign-in-among-others");
+    laptop.shows("#user", &["alice"]);
+    let told = laptop.texts("#told").remove(0);
+    let kept: u64 = told.split_once(": ").unwrap().1.split('.').next().unwrap().parse().unwrap();
+    laptop.shows("output", &[&(12 + kept).to_string(), "11"]);
+    laptop.open(&demo.url("/"));
+    laptop.shows("#user", &["alice"]);
+
+    // Another device, which is signed out from here, and then signs out the others itself.
+    let sign_in = |browser: &Browser| {
+        browser.open(&demo.url("/"));
+        browser.write("#name", "alice");
+        browser.click("#sign-in");
+        browser.shows(".badge", &["this tab", "this device"]);
+    };
+    sign_in(&phone);
     assert_eq!(phone.texts(".device").len(), 2);
+    phone.fits(&demo.url("/"));
+    laptop.open(&demo.url("/"));
+    laptop.click(".sign-out-device");
+    laptop.shows(".sign-out-device", &[]);
+    phone.open(&demo.url("/"));
+    phone.shows("h1", &["Welcome"]);
+    sign_in(&phone);
     phone.click("#sign-out-elsewhere");
     phone.shows("#sign-out-elsewhere", &[]);
     assert_eq!(phone.texts(".device").len(), 1);
-
     laptop.open(&demo.url("/"));
     laptop.shows("h1", &["Welcome"]);
     phone.click("#sign-out-everywhere");
     phone.shows("h1", &["Welcome"]);
+
+    phone.fits(&demo.url("/"));
 }
 
 /// A WebDriver that is installed here.
@@ -119,6 +154,52 @@ impl Browser {
 
     fn click(&self, selector: &str) {
         call(&self.element_url(&self.find(selector), "click"), Some(&json!({})));
+    }
+
+    /// The window that commands go to.
+    fn window(&self) -> Value {
+        call(&format!("{}/window", self.url), None)
+    }
+
+    fn switch_to(&self, window: &Value) {
+        call(&format!("{}/window", self.url), Some(&json!({"handle": window})));
+    }
+
+    /// Waits until a second window is open, and goes there.
+    fn switch_to_other_than(&self, window: &Value) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let windows = call(&format!("{}/window/handles", self.url), None);
+            if let Some(other) = windows.as_array().unwrap().iter().find(|other| *other != window) {
+                return self.switch_to(other);
+            }
+            assert!(Instant::now() < deadline, "no second window opens");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Nothing of this page is cut off, or beyond the margin, on a phone's narrow screen.
+    fn fits(&self, url: &str) {
+        for width in [320_u32, 390] {
+            let metrics = json!({"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": true});
+            let command = json!({"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics});
+            call(&format!("{}/goog/cdp/execute", self.url), Some(&command));
+            self.open(url);
+            let edge = self.evaluate(
+                "return Math.max(...[...document.querySelectorAll('body *')]\
+                 .map(element => element.getBoundingClientRect().right))",
+            );
+            assert!(edge.as_f64().unwrap() <= f64::from(width), "{edge} at a width of {width}");
+            let card = self.evaluate(
+                "return Math.max(...[...document.querySelectorAll('.card')]\
+                 .map(card => card.getBoundingClientRect().right))",
+            );
+            assert!(card.as_f64().unwrap() <= f64::from(width - 16), "{card} at a width of {width}");
+        }
+    }
+
+    fn evaluate(&self, script: &str) -> Value {
+        call(&format!("{}/execute/sync", self.url), Some(&json!({"script": script, "args": []})))
     }
 
     /// Waits until the elements have these texts.
