@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 pub type Data = HashMap<String, Value>;
 
 /// Data of about `bytes` bytes of JSON: a signed-in user with a shopping basket, padded.
-pub(crate) fn sample(bytes: usize, seed: u64) -> Data {
+pub fn sample(bytes: usize, seed: u64) -> Data {
     let mut data = Data::from([
         ("user".to_owned(), json!({"id": seed, "name": "Ada Lovelace", "roles": ["member", "editor"]})),
         ("csrf".to_owned(), json!("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")),

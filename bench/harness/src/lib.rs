@@ -5,6 +5,8 @@
 //! (`cargo xtask bench`) line by line: one JSON object in, one out. The runner lets the subjects take turns, so that
 //! whatever the machine does besides harms all of them alike.
 
+mod answer;
+pub mod app;
 mod cpu;
 mod data;
 mod dice;
@@ -13,6 +15,7 @@ mod protocol;
 mod subject;
 mod workload;
 
-pub use data::Data;
+pub use cpu::seconds_of as cpu_seconds_of;
+pub use data::{Data, sample};
 pub use protocol::{Orders, serve};
 pub use subject::{Failure, Result, Subject};

@@ -1,11 +1,12 @@
 //! Orders from the runner, one JSON object a line, and the answers.
 
-use std::io::{BufRead as _, Write as _, stdin, stdout};
+use std::io::{BufRead as _, stdin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::answer::answer;
 use crate::workload::{Bench, Kind};
 use crate::{Result, Subject};
 
@@ -71,18 +72,8 @@ async fn carry_out<S: Subject>(bench: &mut Bench<S>, order: &Value) -> Result<Va
             let kind = Kind::parse(kind).ok_or_else(|| format!("there is no workload `{kind}`"))?;
             bench.run(kind, size("callers")?, Duration::from_millis(number("millis")?)).await
         }
+        Some("purge") if !S::PURGES => Ok(json!({"ops": 0})),
         Some("purge") => bench.purge(size("expired")?, size("callers")?).await,
         _ => Err("the order is none of prepare, run, purge".into()),
     }
-}
-
-/// Tells the runner that the measured part begins or ends, so that it can read the server's clocks then.
-pub(crate) fn announce(event: &str) -> Result<()> {
-    answer(&json!({"event": event}))
-}
-
-fn answer(value: &Value) -> Result<()> {
-    let mut out = stdout().lock();
-    writeln!(out, "{value}")?;
-    Ok(out.flush()?)
 }

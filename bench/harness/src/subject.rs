@@ -10,6 +10,9 @@ use crate::Data;
 
 /// One way to keep sessions, used as its own documentation says.
 pub trait Subject: Send + Sync + 'static {
+    /// False if expired sessions go by themselves, so that a purge is no work of its.
+    const PURGES: bool = true;
+
     /// How the application names a session.
     type Id: Clone + Send + Sync + 'static;
 
@@ -38,4 +41,17 @@ pub trait Subject: Send + Sync + 'static {
 
     /// Removes all expired sessions.
     fn purge(&self) -> impl Future<Output = Result<()>> + Send;
+
+    /// Called once for each session before anything is measured: does what was done in a program that has run for a while.
+    /// Defaults to nothing.
+    fn settle(&self, id: &Self::Id) -> impl Future<Output = Result<()>> + Send {
+        let _ = id;
+        async { Ok(()) }
+    }
+
+    /// The processor time so far of a server that this program has started itself. Defaults to `None`: the runner looks at
+    /// the database's.
+    fn server_cpu_seconds(&self) -> Option<f64> {
+        None
+    }
 }

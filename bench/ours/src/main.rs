@@ -1,5 +1,5 @@
 //! The benchmark's subjects that share this project's versions of the drivers: session-store, with and without
-//! gathering, and the bare drivers.
+//! gathering, with a cache, and the bare drivers.
 
 mod bare;
 mod pool;
@@ -12,17 +12,23 @@ async fn main() -> Result<()> {
     let orders = Orders::from_env()?;
     match (orders.subject.as_str(), orders.backend.as_str()) {
         #[cfg(feature = "sqlite")]
-        ("session-store" | "one-by-one", "sqlite") => store::sqlite(&orders).await,
+        ("session-store" | "cached" | "one-by-one", "sqlite") => store::sqlite(&orders).await,
         #[cfg(feature = "postgres")]
-        ("session-store" | "one-by-one", "postgres") => store::postgres(&orders).await,
+        ("session-store" | "cached" | "one-by-one", "postgres") => store::postgres(&orders).await,
         #[cfg(feature = "mysql")]
-        ("session-store" | "one-by-one", "mysql") => store::mysql(&orders).await,
+        ("session-store" | "cached" | "one-by-one", "mysql") => store::mysql(&orders).await,
         #[cfg(feature = "mssql")]
-        ("session-store" | "one-by-one", "mssql") => store::mssql(&orders).await,
+        ("session-store" | "cached" | "one-by-one", "mssql") => store::mssql(&orders).await,
+        #[cfg(feature = "sqlite")]
+        ("over-sqlx", "sqlite") => store::over_sqlx::sqlite(&orders).await,
         #[cfg(feature = "sqlite")]
         ("bare", "sqlite") => bare::sqlite::run(&orders).await,
         #[cfg(feature = "postgres")]
+        ("over-sqlx", "postgres") => store::over_sqlx::postgres(&orders).await,
+        #[cfg(feature = "postgres")]
         ("bare", "postgres") => bare::postgres::run(&orders).await,
+        #[cfg(feature = "mysql")]
+        ("over-sqlx", "mysql") => store::over_sqlx::mysql(&orders).await,
         #[cfg(feature = "mysql")]
         ("bare", "mysql") => bare::mysql::run(&orders).await,
         #[cfg(feature = "mssql")]

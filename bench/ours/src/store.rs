@@ -8,22 +8,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness::{Data, Orders, Result, Subject, serve};
-use session_core::{DestroyMode, Gathering, SessionId, SessionStore, Store, TableName, TimeToLive};
+use session_core::contract::Store;
+use session_core::{CacheSize, DestroyMode, Gathering, SessionId, Sessions, TableName, TimeToLive};
+
+/// More than any run has sessions.
+const CACHED: usize = 10_000_000;
 
 struct Handles {
-    live: SessionStore<Data>,
+    live: Sessions<Data>,
+    /// The sessions are in the cache, and a load does not copy them.
+    is_cached: bool,
     /// The same table, with sessions that are dead from the start.
-    expired: SessionStore<Data>,
+    expired: Sessions<Data>,
 }
 
 #[cfg(feature = "sqlite")]
 pub(crate) async fn sqlite(orders: &Orders) -> Result<()> {
-    let mut builder = session_sqlite::SqliteStore::builder(format!("{}/{}.sqlite", orders.url, orders.table))
+    let mut builder = session_sqlite::SqliteStore::builder()
+        .path(format!("{}/{}.sqlite", orders.url, orders.table))
         .table(TableName::new(orders.table.as_str())?);
     if orders.subject == "one-by-one" {
-        builder = builder.group_limit(std::num::NonZeroUsize::MIN);
+        builder = builder.batch_limit(std::num::NonZeroUsize::MIN);
     }
-    let store = builder.open()?;
+    let store = builder.connect().await?;
     store.create_table().await?;
     let group = if orders.subject == "one-by-one" { ", one write a transaction" } else { "" };
     run(store, orders, &format!("defaults (WAL, synchronous=FULL){group}")).await
@@ -54,7 +61,7 @@ pub(crate) async fn mysql(orders: &Orders) -> Result<()> {
 #[cfg(feature = "mssql")]
 pub(crate) async fn mssql(orders: &Orders) -> Result<()> {
     let store = session_mssql::MssqlStore::builder()
-        .ado_string(&orders.url)
+        .url(&orders.url)
         .pool_size(usize::try_from(orders.pool)?)
         .table(TableName::new(orders.table.as_str())?)
         .connect()
@@ -63,22 +70,67 @@ pub(crate) async fn mssql(orders: &Orders) -> Result<()> {
     run(store, orders, &format!("pool of {}", orders.pool)).await
 }
 
+/// The same dialects over sqlx, on a pool of the store's own.
+pub(crate) mod over_sqlx {
+    use harness::{Orders, Result};
+    use session_core::TableName;
+
+    #[cfg(feature = "sqlite")]
+    pub(crate) async fn sqlite(orders: &Orders) -> Result<()> {
+        let store = session_sqlx::SqliteStore::builder()
+            .path(format!("{}/{}.sqlite", orders.url, orders.table))
+            .table(TableName::new(orders.table.as_str())?)
+            .connect()
+            .await?;
+        store.create_table().await?;
+        super::run(store, orders, "defaults (WAL, synchronous=FULL)").await
+    }
+
+    #[cfg(feature = "postgres")]
+    pub(crate) async fn postgres(orders: &Orders) -> Result<()> {
+        let store = session_sqlx::PostgresStore::builder()
+            .url(&orders.url)
+            .pool_size(usize::try_from(orders.pool)?)
+            .table(TableName::new(orders.table.as_str())?)
+            .build()?;
+        store.create_table().await?;
+        super::run(store, orders, &format!("pool of {}", orders.pool)).await
+    }
+
+    #[cfg(feature = "mysql")]
+    pub(crate) async fn mysql(orders: &Orders) -> Result<()> {
+        let store = session_sqlx::MysqlStore::builder()
+            .url(&orders.url)
+            .pool_size(usize::try_from(orders.pool)?)
+            .table(TableName::new(orders.table.as_str())?)
+            .build()?;
+        store.create_table().await?;
+        super::run(store, orders, &format!("pool of {}", orders.pool)).await
+    }
+}
+
 async fn run(store: impl Store, orders: &Orders, settings: &str) -> Result<()> {
     let store: Arc<dyn Store> = Arc::new(store);
     let gathering = gathering(&*store, orders);
     // To count what the server writes: `BENCH_TOUCH_THROTTLE=PERCENT`.
     let throttle = std::env::var("BENCH_TOUCH_THROTTLE").ok().and_then(|percent| percent.parse().ok());
-    let handle = |time_to_live| {
-        SessionStore::<Data>::builder(Arc::clone(&store))
+    let handle = |time_to_live, is_cached| {
+        let mut builder = Sessions::<Data>::builder(Arc::clone(&store));
+        if is_cached {
+            builder = builder.cache(CacheSize::sessions(CACHED));
+        }
+        builder
             .touch_throttle(throttle.unwrap_or(0))
             .time_to_live(time_to_live)
-            .destroy_mode(DestroyMode::Hard)
+            .destroy_mode(DestroyMode::Remove)
             .gathering(gathering)
             .build()
     };
+    let is_cached = orders.subject == "cached";
     let handles = Handles {
-        live: handle(TimeToLive::default())?,
-        expired: handle(TimeToLive::per_session(|_, _| Some(Duration::ZERO)))?,
+        live: handle(TimeToLive::default(), is_cached)?,
+        is_cached,
+        expired: handle(TimeToLive::per_session(|_, _| Some(Duration::ZERO)), false)?,
     };
     let lanes = match gathering {
         Gathering::OFF => "gathering off".to_owned(),
@@ -86,7 +138,8 @@ async fn run(store: impl Store, orders: &Orders, settings: &str) -> Result<()> {
             format!("{read_lanes} read and {write_lanes} write lanes, up to {max_batch} a batch")
         }
     };
-    serve(handles, &format!("{settings}, {lanes}, rows deleted at destroy")).await
+    let cache = if is_cached { ", every session in the cache, load_shared" } else { "" };
+    serve(handles, &format!("{settings}, {lanes}, rows deleted at destroy{cache}")).await
 }
 
 /// What the backend recommends, unless told otherwise: to find the best, `BENCH_LANES=READ,WRITE,BATCH`.
@@ -119,6 +172,9 @@ impl Subject for Handles {
     }
 
     async fn load(&self, id: &SessionId) -> Result<bool> {
+        if self.is_cached {
+            return Ok(std::hint::black_box(self.live.load_shared(id).await?).is_some());
+        }
         Ok(std::hint::black_box(self.live.load(id).await?).is_some())
     }
 
@@ -134,6 +190,13 @@ impl Subject for Handles {
 
     async fn destroy(&self, id: &SessionId) -> Result<()> {
         self.live.destroy(id).await?;
+        Ok(())
+    }
+
+    async fn settle(&self, id: &SessionId) -> Result<()> {
+        if self.is_cached {
+            self.live.load_shared(id).await?;
+        }
         Ok(())
     }
 
