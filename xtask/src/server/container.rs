@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail, ensure};
 
-use super::mssql::Login;
-use super::ready::{self, Probe};
-use super::{Controlled, Found, Kind, READY, Server, Sources, free_port, mssql, mysql, password, postgres};
+use super::ready::{Probe, Started};
+use super::{Controlled, Kind, Server, Sources, TIME_ZONE, free_port, mssql, mysql, password};
 use crate::cleanup::{self, Guard, Leftover};
-use crate::{process, terminal};
+use crate::command_line;
+use crate::process::{self, Missing};
 
 /// How long the engine may take for a command.
 const COMMAND: Duration = Duration::from_secs(60);
@@ -24,88 +24,66 @@ const PULL: Duration = Duration::from_secs(600);
 struct Image {
     name: &'static str,
     port: u16,
+    probe: Probe,
     /// With the variable that takes the password first.
     environment: &'static [(&'static str, &'static str)],
     arguments: Vec<String>,
 }
 
-fn image(kind: Kind) -> Image {
-    match kind {
-        Kind::Postgres => Image {
-            name: "docker.io/library/postgres:17",
-            port: 5432,
-            environment: &[("POSTGRES_PASSWORD", "")],
-            arguments: ["max_connections=200".to_owned(), format!("timezone={}", postgres::TIME_ZONE)]
-                .into_iter()
-                .flat_map(|setting| ["-c".to_owned(), setting])
-                .collect(),
-        },
-        Kind::Mariadb => Image {
-            name: "docker.io/library/mariadb:11.4",
-            port: 3306,
-            environment: &[("MARIADB_ROOT_PASSWORD", ""), ("MARIADB_DATABASE", "sessions")],
-            arguments: mysql_arguments(),
-        },
-        Kind::Mysql => Image {
-            name: "docker.io/library/mysql:8.4",
-            port: 3306,
-            environment: &[("MYSQL_ROOT_PASSWORD", ""), ("MYSQL_DATABASE", "sessions")],
-            arguments: mysql_arguments(),
-        },
-        Kind::Mssql => Image {
-            name: "mcr.microsoft.com/mssql/server:2022-latest",
-            port: 1433,
-            environment: &[("MSSQL_SA_PASSWORD", ""), ("ACCEPT_EULA", "Y"), ("MSSQL_PID", "Developer")],
-            arguments: Vec::new(),
-        },
+/// The official image of a server; there is none of a cluster.
+fn image(kind: Kind, durable: bool) -> Option<Image> {
+    let (name, port, probe, environment): (_, _, _, &[_]) = match kind {
+        Kind::Postgres => {
+            ("docker.io/library/postgres:17", 5432, Probe::Postgres, &[("POSTGRES_PASSWORD", "")])
+        }
+        Kind::Mariadb => {
+            let environment = &[("MARIADB_ROOT_PASSWORD", ""), ("MARIADB_DATABASE", "sessions")];
+            ("docker.io/library/mariadb:11.4", 3306, Probe::Mysql, environment)
+        }
+        Kind::Mysql => {
+            let environment = &[("MYSQL_ROOT_PASSWORD", ""), ("MYSQL_DATABASE", "sessions")];
+            ("docker.io/library/mysql:8.4", 3306, Probe::Mysql, environment)
+        }
+        Kind::Mssql => {
+            let environment = &[("MSSQL_SA_PASSWORD", ""), ("ACCEPT_EULA", "Y"), ("MSSQL_PID", "Developer")];
+            ("mcr.microsoft.com/mssql/server:2022-latest", 1433, Probe::SqlServer, environment)
+        }
+        Kind::Galera => return None,
+    };
+    let mut arguments = match kind {
+        Kind::Postgres => {
+            vec!["-cmax_connections=200".to_owned(), format!("-ctimezone={TIME_ZONE}")]
+        }
+        Kind::Mariadb | Kind::Mysql => {
+            vec![format!("--default-time-zone={}", mysql::TIME_ZONE), "--max-connections=300".to_owned()]
+        }
+        Kind::Mssql | Kind::Galera => Vec::new(),
+    };
+    if kind == Kind::Mariadb && durable {
+        arguments.extend(mysql::DURABLE.map(str::to_owned));
     }
-}
-
-fn mysql_arguments() -> Vec<String> {
-    vec![format!("--default-time-zone={}", mysql::TIME_ZONE), "--max-connections=300".to_owned()]
+    Some(Image { name, port, probe, environment, arguments })
 }
 
 /// An engine that does not do as it should is a reason to look further, unless the user asked for an image.
-pub(super) fn open(kind: Kind, sources: &Sources) -> Result<Found> {
-    let other_image = sources.images.get(&kind).map(String::as_str);
-    let (engine, version) = match engine() {
-        Ok(engine) => engine,
-        Err(why) if other_image.is_none() => return Ok(Err(why)),
-        Err(why) => bail!("--image was given, but {why}"),
+pub(super) fn open(kind: Kind, sources: &Sources) -> Result<Server> {
+    let Some(image) = image(kind, sources.durable) else {
+        bail!(Missing("there is no official image of a cluster".to_owned()));
     };
-    let mut image = image(kind);
-    if kind == Kind::Mariadb && sources.durable {
-        image.arguments.extend(mysql::DURABLE.map(str::to_owned));
-    }
-    let name = other_image.unwrap_or(image.name);
-    if let Err(error) = fetch(&engine, name) {
-        return match other_image {
-            None => Ok(Err(format!("no container ({error:#})"))),
-            Some(_) => Err(error),
-        };
-    }
-    let password = password()?;
-    let port = free_port()?;
-    let login = Login { user: "sa".to_owned(), password: password.clone() };
-    let (url, probe) = match kind {
-        Kind::Postgres => {
-            (format!("postgres://postgres:{password}@127.0.0.1:{port}/postgres"), Probe::Postgres)
-        }
-        Kind::Mariadb | Kind::Mysql => {
-            (format!("mysql://root:{password}@127.0.0.1:{port}/sessions"), Probe::Mysql)
-        }
-        Kind::Mssql => (mssql::url(port, &login, "true"), Probe::Tds(Some(login))),
-    };
-    let origin = format!("a container of {name} ({version})");
-    match Container::run(kind, engine, name, image, port, probe, &password) {
-        Ok(container) => Server::started(url, origin, container).map(Ok),
-        Err(error) if other_image.is_none() => Ok(Err(format!("no container ({error:#})"))),
-        Err(error) => Err(error),
-    }
+    let wanted = sources.image.iter().find(|(named, _)| *named == kind).map(|(_, image)| image.as_str());
+    let name = wanted.unwrap_or(image.name);
+    let started = engine().and_then(|(engine, version)| {
+        let (url, container) = Container::run(kind, engine, name, &image)?;
+        Server::started(url, format!("a container of {name} ({version})"), container)
+    });
+    started.map_err(|error| match wanted {
+        Some(_) => anyhow!("--image was given, but {error:#}"),
+        None => anyhow!(Missing(format!("no container ({error:#})"))),
+    })
 }
 
 /// The first engine that is installed and answers, and what it calls itself.
-fn engine() -> std::result::Result<(PathBuf, String), String> {
+fn engine() -> Result<(PathBuf, String)> {
     let mut silent = Vec::new();
     for name in ["docker", "podman"] {
         let Some(engine) = process::find(name, &[]) else { continue };
@@ -119,61 +97,33 @@ fn engine() -> std::result::Result<(PathBuf, String), String> {
             Err(error) => silent.push(format!("{error:#}")),
         }
     }
-    Err(if silent.is_empty() {
-        "no container engine (neither docker nor podman on PATH)".to_owned()
-    } else {
-        format!("no container engine answers ({})", silent.join("; "))
-    })
-}
-
-/// Makes sure that the image is on this machine.
-fn fetch(engine: &PathBuf, image: &str) -> Result<()> {
-    let here = process::answer(Command::new(engine).args(["image", "inspect", image]), COMMAND)?;
-    if here.status.success() {
-        return Ok(());
-    }
-    let mut pull = Command::new(engine);
-    pull.args(["pull", "--quiet", image]);
-    terminal::command(&process::line(&pull));
-    let ended = process::answer(&mut pull, PULL)?;
-    if !ended.status.success() {
-        bail!(
-            "the image {image} is not here and cannot be pulled: {}",
-            process::tail(&ended.last_words(), 1)
-        );
-    }
-    Ok(())
+    ensure!(!silent.is_empty(), "neither docker nor podman is on PATH");
+    bail!("no engine answers: {}", silent.join("; "))
 }
 
 /// A running container. The guard removes it with its volumes.
 struct Container {
     engine: PathBuf,
     name: String,
-    address: String,
-    probe: Probe,
+    probe: (Probe, u16),
+    starts: usize,
     _guard: Guard,
 }
 
 impl Container {
-    fn run(
-        kind: Kind,
-        engine: PathBuf,
-        image: &str,
-        particulars: Image,
-        port: u16,
-        probe: Probe,
-        password: &str,
-    ) -> Result<Self> {
+    fn run(kind: Kind, engine: PathBuf, image: &str, particulars: &Image) -> Result<(String, Self)> {
+        let (password, port) = (password()?, free_port()?);
         let name = format!("session-store-{}-{}", kind.name(), std::process::id());
         let guard = cleanup::register(Leftover::Container { engine: engine.clone(), name: name.clone() })?;
         let mut run = Command::new(&engine);
+        // Downloads the image unless it is here.
         run.args(["run", "--detach", "--name", &name]);
         run.arg(format!("--publish=127.0.0.1:{port}:{}", particulars.port));
-        run.arg(format!("--env=TZ={}", postgres::TIME_ZONE));
+        run.arg(format!("--env=TZ={TIME_ZONE}"));
         for (variable, value) in particulars.environment {
             if value.is_empty() {
                 // Named here and given through the engine's environment: arguments can be read by everybody.
-                run.arg(format!("--env={variable}")).env(variable, password);
+                run.arg(format!("--env={variable}")).env(variable, &password);
             } else {
                 run.arg(format!("--env={variable}={value}"));
             }
@@ -181,23 +131,34 @@ impl Container {
         run.arg(image).args(&particulars.arguments);
         process::must(&mut run, PULL)?;
         let address = format!("127.0.0.1:{port}");
-        let container = Self { engine, name, address, probe, _guard: guard };
+        let url = match kind {
+            Kind::Postgres => format!("postgres://postgres:{password}@{address}/postgres"),
+            Kind::Mariadb | Kind::Mysql | Kind::Galera => {
+                format!("mysql://root:{password}@{address}/sessions")
+            }
+            Kind::Mssql => mssql::url(port, "sa", &password, "true"),
+        };
+        let container = Self { engine, name, probe: (particulars.probe, port), starts: 1, _guard: guard };
         container.await_ready()?;
-        Ok(container)
+        Ok((url, container))
     }
 
     fn await_ready(&self) -> Result<()> {
-        let mut alive = || {
+        let mut is_gone = || {
             let mut inspect = self.engine(&["inspect", "--format", "{{.State.Running}}", &self.name]);
             match process::answer(&mut inspect, COMMAND) {
-                Ok(ended) if ended.output.trim() == "false" => Err("the container ended".to_owned()),
+                Ok(ended) if ended.output.trim() == "false" => bail!("the container {} ended", self.name),
                 _ => Ok(()),
             }
         };
-        ready::wait(&self.probe, &self.address, READY, &mut alive).map(drop).map_err(|error| {
-            let (name, log) = (&self.name, self.log_tail());
-            anyhow!("the container {name} did not start: {error:#}; the end of its log:\n{log}")
-        })
+        let (probes, starts, log) = (&[self.probe], self.starts, || self.log(&[]));
+        Started { probes, starts, log: &log, is_gone: &mut is_gone }.wait()
+    }
+
+    fn log(&self, options: &[&str]) -> String {
+        let mut logs = self.engine(&["logs"]);
+        let log = process::answer(logs.args(options).arg(&self.name), COMMAND);
+        log.map(|log| format!("{}{}", log.output, log.errors).trim_end().to_owned()).unwrap_or_default()
     }
 
     fn engine(&self, arguments: &[&str]) -> Command {
@@ -211,7 +172,7 @@ impl Container {
         command.arg(&self.name);
         let ended = process::answer(&mut command, COMMAND)?;
         if !ended.status.success() {
-            bail!("`{}` failed: {}", process::line(&command), ended.last_words());
+            bail!("`{}` failed: {}", command_line::line(&command), ended.last_words());
         }
         Ok(())
     }
@@ -235,11 +196,11 @@ impl Controlled for Container {
 
     fn start(&mut self) -> Result<()> {
         self.tell(&["start"])?;
+        self.starts += 1;
         self.await_ready()
     }
 
     fn log_tail(&self) -> String {
-        let log = process::answer(&mut self.engine(&["logs", "--tail", "25", &self.name]), COMMAND);
-        log.map(|log| format!("{}{}", log.output, log.errors).trim_end().to_owned()).unwrap_or_default()
+        self.log(&["--tail", "25"])
     }
 }

@@ -1,58 +1,28 @@
 //! The commands that hurt a server, served to the test binary: one connection a command, one line each way.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::{Arc, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use super::Shared;
 
-/// Serves until it is dropped.
-pub(super) struct Control {
-    address: SocketAddr,
-    over: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Control {
-    pub(super) fn serve(server: Shared) -> Result<Self> {
-        let listener =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port for the server's control")?;
-        let address = listener.local_addr()?;
-        let over = Arc::new(AtomicBool::new(false));
-        let thread = thread::spawn({
-            let over = Arc::clone(&over);
-            move || {
-                for connection in listener.incoming() {
-                    if over.load(Ordering::SeqCst) {
-                        return;
-                    }
-                    // A client that went away has nobody to be told.
-                    let _ = connection.map(|connection| answer(&connection, &server));
-                }
-            }
-        });
-        Ok(Self { address, over, thread: Some(thread) })
-    }
-
-    pub(super) fn address(&self) -> String {
-        self.address.to_string()
-    }
-}
-
-impl Drop for Control {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::SeqCst);
-        // Wakes the thread, which waits for a connection.
-        let _ = TcpStream::connect(self.address);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+/// Serves the commands as long as there is the server, and waits for more until this program ends. Returns the address.
+pub(super) fn serve(server: &Shared) -> Result<String> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port for the server's control")?;
+    let address = listener.local_addr()?.to_string();
+    let server = Arc::downgrade(server);
+    thread::spawn(move || {
+        for connection in listener.incoming() {
+            let Some(server) = server.upgrade() else { return };
+            // A client that went away has nobody to be told.
+            let _ = connection.map(|connection| answer(&connection, &server));
         }
-    }
+    });
+    Ok(address)
 }
 
 fn answer(connection: &TcpStream, server: &Shared) -> std::io::Result<()> {
@@ -85,7 +55,6 @@ mod tests {
     use super::*;
     use crate::server::Controlled;
 
-    #[derive(Default)]
     struct Diary(Vec<&'static str>);
 
     impl Controlled for Diary {
@@ -94,8 +63,7 @@ mod tests {
             Ok(())
         }
         fn resume(&mut self) -> Result<()> {
-            self.0.push("resume");
-            Ok(())
+            bail!("not paused")
         }
         fn kill(&mut self) -> Result<()> {
             self.0.push("kill");
@@ -111,21 +79,17 @@ mod tests {
 
     #[test]
     fn each_connection_carries_one_command_and_its_answer() {
-        let diary = Arc::new(Mutex::new(Diary::default()));
-        let control = Control::serve(diary.clone()).expect("a free port");
+        let diary = Arc::new(Mutex::new(Diary(Vec::new())));
+        let server: Shared = diary.clone();
+        let address = serve(&server).expect("a free port");
         let say = |line: &str| {
-            let mut connection = TcpStream::connect(control.address()).expect("it listens");
+            let mut connection = TcpStream::connect(&address).expect("it listens");
             writeln!(connection, "{line}").expect("it reads");
-            let mut answer = String::new();
-            BufReader::new(connection).read_line(&mut answer).expect("it answers");
-            answer.trim_end().to_owned()
+            std::io::read_to_string(connection).expect("it answers")
         };
-        assert_eq!(say("pause"), "ok");
-        assert_eq!(say("resume"), "ok");
-        assert_eq!(say("kill"), "ok");
-        assert_eq!(say("start"), "error: the port | is taken");
+        assert_eq!([say("pause"), say("kill")], ["ok\n", "ok\n"]);
+        assert_eq!(say("start"), "error: the port | is taken\n");
         assert!(say("explode").starts_with("error: no command `explode`"));
-        drop(control);
-        assert_eq!(diary.lock().expect("unpoisoned").0, ["pause", "resume", "kill"]);
+        assert_eq!(diary.lock().expect("unpoisoned").0, ["pause", "kill"]);
     }
 }

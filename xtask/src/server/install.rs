@@ -7,12 +7,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use nix::sys::signal::Signal;
+use anyhow::{Context, Result};
 
 use super::Kind;
 use crate::cleanup::{self, Guard, Leftover};
-use crate::{process, terminal};
+use crate::process;
 
 /// A mirror that does not answer must not hold up everything.
 const LIMIT: Duration = Duration::from_secs(20 * 60);
@@ -25,6 +24,7 @@ pub(super) fn packages(kind: Kind) -> Option<&'static [&'static str]> {
     match kind {
         Kind::Postgres => Some(&["postgresql"]),
         Kind::Mariadb => Some(&["mariadb-server"]),
+        Kind::Galera => Some(&["mariadb-server", "galera-4", "haproxy", "rsync", "iproute2"]),
         // Debian's `mysql-server` is MariaDB; Microsoft has packages of its own.
         Kind::Mysql | Kind::Mssql => None,
     }
@@ -36,8 +36,10 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     let apt = process::find("apt-get", &[])
         .context("--install works on Debian and Ubuntu, and there is no apt-get here")?;
     let _quiet = keep_services_from_starting()?;
-    run(as_root(&apt)?.args(["update", "--quiet=2"]))?;
-    run(as_root(&apt)?.args(["install", "--yes", "--quiet=2", "--no-install-recommends"]).args(packages))
+    process::must_show(as_root(&apt)?.args(["update", "--quiet=2"]), LIMIT)?;
+    let mut install = as_root(&apt)?;
+    install.args(["install", "--yes", "--quiet=2", "--no-install-recommends"]).args(packages);
+    process::must_show(&mut install, LIMIT)
 }
 
 fn as_root(program: &Path) -> Result<Command> {
@@ -51,18 +53,6 @@ fn as_root(program: &Path) -> Result<Command> {
     };
     command.env("DEBIAN_FRONTEND", "noninteractive").stdin(std::process::Stdio::null());
     Ok(command)
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    terminal::command(&process::line(command));
-    let (mut child, guard) = cleanup::spawn(command, Signal::SIGTERM)?;
-    let status = process::wait(&mut child, &process::line(command), LIMIT);
-    guard.release();
-    let status = status?;
-    if !status.success() {
-        bail!("`{}` failed ({status})", process::line(command));
-    }
-    Ok(())
 }
 
 /// Only as root, and only if the machine has no policy of its own.

@@ -5,17 +5,18 @@ use std::fs::{self, File};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, User};
 
-use super::ready::{self, Probe};
-use super::{Controlled, READY};
+use super::ready::{Probe, Started};
+use super::{Controlled, TIME_ZONE};
 use crate::cleanup::{self, Guard};
-use crate::{process, terminal};
+use crate::process::{self, Running};
+use crate::{command_line, process_tree, terminal};
 
 /// How long a thread may take to stop: one may be waiting for the disk.
 const STOPPED: Duration = Duration::from_secs(5);
@@ -47,6 +48,8 @@ impl Home {
     pub(super) fn command(&self, program: &PathBuf) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.folder).env("HOME", &self.folder).env("LC_ALL", "C");
+        // MariaDB removes every other server's temporary tables from the folder that it shares with it.
+        command.env("TMPDIR", &self.folder);
         if let Some(user) = &self.user {
             // As root the standard library also drops the supplementary groups.
             command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
@@ -71,8 +74,25 @@ pub(super) struct Recipe {
     pub(super) environment: Vec<(&'static str, String)>,
     /// What makes it stop quickly and in order.
     pub(super) stop: Signal,
-    pub(super) port: u16,
-    pub(super) probe: Probe,
+    /// All of these have to answer, at their ports.
+    pub(super) probes: Vec<(Probe, u16)>,
+}
+
+impl Recipe {
+    /// One that is asked to stop with SIGTERM.
+    pub(super) fn new(home: Home, program: PathBuf, probe: Probe, port: u16) -> Self {
+        let environment = vec![("TZ", TIME_ZONE.to_owned())];
+        let probes = vec![(probe, port)];
+        Self { home, program, arguments: Vec::new(), environment, stop: Signal::SIGTERM, probes }
+    }
+
+    fn log(&self) -> PathBuf {
+        self.home.folder.join("server.log")
+    }
+
+    fn log_text(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.log()).unwrap_or_default()).into_owned()
+    }
 }
 
 /// A server that was started from a recipe.
@@ -80,51 +100,28 @@ pub(super) struct Local {
     // Dropped in this order: the process before its folder.
     running: Option<Running>,
     recipe: Recipe,
-    announced: bool,
-}
-
-struct Running {
-    child: Child,
-    guard: Option<Guard>,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        drop(self.guard.take());
-        let _ = self.child.wait();
-    }
+    starts: usize,
 }
 
 impl Local {
     pub(super) fn start(recipe: Recipe) -> Result<Self> {
-        let mut server = Self { running: None, recipe, announced: false };
+        let mut server = Self { running: None, recipe, starts: 0 };
         Controlled::start(&mut server)?;
         Ok(server)
     }
 
-    /// Waits until it also answers on another port, which is the one that matters from now on.
-    pub(super) fn expect(&mut self, port: u16, probe: Probe) -> Result<()> {
-        self.recipe.port = port;
-        self.recipe.probe = probe;
+    /// Waits until it also answers at this port, and from now on each time.
+    pub(super) fn expect(&mut self, probe: Probe, port: u16) -> Result<()> {
+        self.recipe.probes.push((probe, port));
         self.await_ready()
     }
 
     fn await_ready(&mut self) -> Result<()> {
         let running = self.running.as_mut().context("the server is not running")?;
-        let mut alive = || match running.child.try_wait() {
-            Ok(None) => Ok(()),
-            Ok(Some(status)) => Err(format!("the server ended: {status}")),
-            Err(error) => Err(error.to_string()),
-        };
-        let address = format!("127.0.0.1:{}", self.recipe.port);
-        ready::wait(&self.recipe.probe, &address, READY, &mut alive).map(drop).map_err(|error| {
-            let program = self.recipe.program.display();
-            anyhow!("{program} did not start: {error:#}; the end of its log:\n{}", self.log_tail())
-        })
-    }
-
-    fn log(&self) -> PathBuf {
-        self.recipe.home.folder.join("server.log")
+        let mut is_gone =
+            || running.child.try_wait()?.map_or(Ok(()), |status| bail!("the server ended: {status}"));
+        let (probes, starts, log) = (&self.recipe.probes, self.starts, || self.recipe.log_text());
+        Started { probes, starts, log: &log, is_gone: &mut is_gone }.wait()
     }
 
     fn pid(&mut self) -> Result<Pid> {
@@ -133,39 +130,33 @@ impl Local {
         if let Some(status) = running.child.try_wait()? {
             bail!("the server ended by itself ({status}):\n{log}");
         }
-        process::pid(running.child.id())
+        running.pid()
     }
 }
 
 impl Controlled for Local {
     fn pause(&mut self) -> Result<()> {
         let root = self.pid()?;
-        process::await_stop(&process::freeze_tree(root), STOPPED)
-            .inspect_err(|_| process::signal_tree(root, Signal::SIGCONT))
+        process_tree::await_stop(&process_tree::freeze_tree(root), STOPPED)
+            .inspect_err(|_| process_tree::signal_tree(root, Signal::SIGCONT))
     }
 
     fn resume(&mut self) -> Result<()> {
-        process::signal_tree(self.pid()?, Signal::SIGCONT);
+        process_tree::signal_tree(self.pid()?, Signal::SIGCONT);
         Ok(())
     }
 
     fn kill(&mut self) -> Result<()> {
-        process::kill_tree(self.pid()?);
-        if let Some(mut running) = self.running.take() {
-            // PostgreSQL takes a process that nobody waited for as a sign that its data are in use.
-            running.child.wait()?;
-            if let Some(guard) = running.guard.take() {
-                guard.release();
-            }
-        }
-        Ok(())
+        process_tree::kill_tree(self.pid()?);
+        // PostgreSQL takes a process that nobody waited for as a sign that its data are in use.
+        self.running.take().map_or(Ok(()), |running| running.wait(STOPPED).map(drop))
     }
 
     fn start(&mut self) -> Result<()> {
         if self.running.is_some() {
             bail!("the server is running");
         }
-        let log = File::options().create(true).append(true).open(self.log())?;
+        let log = File::options().create(true).append(true).open(self.recipe.log())?;
         let mut command = self.recipe.home.command(&self.recipe.program);
         command
             .args(&self.recipe.arguments)
@@ -175,17 +166,15 @@ impl Controlled for Local {
             .stderr(log)
             // The terminal's Ctrl-C must not reach it: it is stopped when nobody needs it any more.
             .process_group(0);
-        if !self.announced {
-            terminal::command(&process::line(&command));
-            self.announced = true;
+        if self.starts == 0 {
+            terminal::command(&command_line::line(&command));
         }
-        let (child, guard) = cleanup::spawn(&mut command, self.recipe.stop)?;
-        self.running = Some(Running { child, guard: Some(guard) });
+        self.starts += 1;
+        self.running = Some(process::start(&mut command, self.recipe.stop)?);
         self.await_ready()
     }
 
     fn log_tail(&self) -> String {
-        let bytes = fs::read(self.log()).unwrap_or_default();
-        process::tail(&String::from_utf8_lossy(&bytes), 25)
+        process::tail(&self.recipe.log_text(), 25)
     }
 }

@@ -1,15 +1,15 @@
 //! MariaDB and MySQL from local programs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Result;
-use nix::sys::signal::Signal;
+use anyhow::{Result, anyhow};
 
 use super::local::{Home, Local, Recipe};
+use super::postgres::INIT;
 use super::ready::{self, Probe};
-use super::{Found, Kind, Server, address, free_port, password, unprivileged};
-use crate::process;
+use super::{Kind, Server, address, free_port, password, unprivileged};
+use crate::process::{self, Missing};
 
 /// As far from UTC as both servers let it be.
 pub(super) const TIME_ZONE: &str = "+13:00";
@@ -18,49 +18,63 @@ pub(super) const TIME_ZONE: &str = "+13:00";
 /// has seen what never was. With its binary log flushed first, as MySQL has it by default, it does not.
 pub(super) const DURABLE: [&str; 2] = ["--log-bin", "--sync-binlog=1"];
 
-/// How long it may take to make the system tables.
-const INSTALL: Duration = Duration::from_secs(180);
+/// What MariaDB writes is written in the same order, and not waited for.
+pub(super) const UNSYNCED: [&str; 2] = ["--debug-no-sync", "--innodb-flush-method=nosync"];
 
-pub(super) fn open_mariadb(more: &[&str]) -> Result<Found> {
-    let sbin = [PathBuf::from("/usr/sbin"), PathBuf::from("/usr/local/sbin")];
-    let Some(program) = find(Kind::Mariadb, &["mariadbd", "mysqld"], &sbin) else {
-        return Ok(Err("no local programs (mariadbd is neither on PATH nor in /usr/sbin)".to_owned()));
-    };
-    let Some(install) =
-        process::find("mariadb-install-db", &[]).or_else(|| process::find("mysql_install_db", &[]))
-    else {
-        return Ok(Err("no local programs (mariadb-install-db is not on PATH)".to_owned()));
-    };
-    let home = Home::new("mariadb", unprivileged(&["mysql", "nobody"])?)?;
-    let data = home.folder.join("data");
-    let mut make = home.command(&install);
-    // Without the last two everybody on this machine could log in as the server's root.
-    make.args(["--no-defaults", "--skip-test-db", "--auth-root-authentication-method=socket"])
-        .arg(format!("--auth-root-socket-user={}", home.user.as_ref().map_or("mysql", |user| &user.name)))
-        .arg(format!("--datadir={}", data.display()));
-    process::must(&mut make, INSTALL)?;
-    start(home, program, &data, more).map(Ok)
+/// The programs of a server.
+pub(super) struct Programs {
+    pub(super) server: PathBuf,
+    /// What makes the system tables, where it is not the server itself.
+    install: Option<PathBuf>,
 }
 
-pub(super) fn open_mysql() -> Result<Found> {
-    let sbin = [PathBuf::from("/usr/sbin"), PathBuf::from("/usr/local/mysql/bin")];
-    let Some(program) = find(Kind::Mysql, &["mysqld"], &sbin) else {
-        return Ok(Err(
-            "no local programs (MySQL's mysqld is neither on PATH nor in /usr/sbin; MariaDB's is another server)"
-                .to_owned(),
-        ));
-    };
-    let home = Home::new("mysql", unprivileged(&["mysql", "nobody"])?)?;
-    let data = home.folder.join("data");
-    let mut make = home.command(&program);
-    make.args(["--no-defaults", "--initialize-insecure"]).arg(format!("--datadir={}", data.display()));
-    process::must(&mut make, INSTALL)?;
-    start(home, program, &data, &["--mysqlx=OFF"]).map(Ok)
+impl Programs {
+    pub(super) fn of_mariadb() -> Result<Programs> {
+        let server = find(Kind::Mariadb, &["mariadbd", "mysqld"], &["/usr/sbin", "/usr/local/sbin"])?;
+        let install = process::need("mariadb-install-db", &[])
+            .or_else(|missing| process::find("mysql_install_db", &[]).ok_or(missing))?;
+        Ok(Programs { server, install: Some(install) })
+    }
 }
 
-fn start(home: Home, program: PathBuf, data: &Path, more: &[&str]) -> Result<Server> {
-    let version = process::must(home.command(&program).arg("--version"), Duration::from_secs(30))?;
-    let password = password()?;
+pub(super) fn open_mariadb(more: &[&str]) -> Result<Server> {
+    start(&Programs::of_mariadb()?, "mariadb", more)
+}
+
+pub(super) fn open_mysql() -> Result<Server> {
+    let server = find(Kind::Mysql, &["mysqld"], &["/usr/sbin", "/usr/local/mysql/bin"])?;
+    start(&Programs { server, install: None }, "mysql", &["--mysqlx=OFF"])
+}
+
+fn start(programs: &Programs, purpose: &str, more: &[&str]) -> Result<Server> {
+    let (password, port) = (password()?, free_port()?);
+    let (home, arguments) = prepared(programs, purpose, &password, port)?;
+    let url = format!("mysql://session:{password}@127.0.0.1:{port}/sessions");
+    let mut recipe = Recipe::new(home, programs.server.clone(), Probe::Mysql, port);
+    recipe.arguments.extend(arguments.iter().map(String::as_str).chain(more.iter().copied()).map(Into::into));
+    Server::started(url, origin(programs)?, Local::start(recipe)?)
+}
+
+/// A folder with system tables, and the arguments with which a server begins there.
+pub(super) fn prepared(
+    programs: &Programs,
+    purpose: &str,
+    password: &str,
+    port: u16,
+) -> Result<(Home, Vec<String>)> {
+    let home = Home::new(purpose, unprivileged(&["mysql", "nobody"])?)?;
+    let mut make = home.command(programs.install.as_ref().unwrap_or(&programs.server));
+    make.arg("--no-defaults");
+    match programs.install {
+        // Without the last two everybody on this machine could log in as the server's root.
+        Some(_) => make.args(["--skip-test-db", "--auth-root-authentication-method=socket"]).arg(format!(
+            "--auth-root-socket-user={}",
+            home.user.as_ref().map_or("mysql", |user| &user.name)
+        )),
+        None => make.arg("--initialize-insecure"),
+    };
+    make.arg(format!("--datadir={}/data", home.folder.display()));
+    process::must(&mut make, INIT)?;
     let init = home.write(
         "init.sql",
         &format!(
@@ -69,12 +83,11 @@ fn start(home: Home, program: PathBuf, data: &Path, more: &[&str]) -> Result<Ser
              GRANT ALL PRIVILEGES ON *.* TO 'session'@'127.0.0.1' WITH GRANT OPTION;\n"
         ),
     )?;
-    let port = free_port()?;
     let folder = home.folder.display();
     // No file of this machine's configuration, so also the server's own default character set and order of texts.
-    let mut arguments = vec![
+    let arguments = vec![
         "--no-defaults".to_owned(),
-        format!("--datadir={}", data.display()),
+        format!("--datadir={folder}/data"),
         format!("--tmpdir={folder}"),
         format!("--socket={folder}/socket"),
         format!("--pid-file={folder}/pid"),
@@ -85,28 +98,28 @@ fn start(home: Home, program: PathBuf, data: &Path, more: &[&str]) -> Result<Ser
         "--max-connections=300".to_owned(),
         format!("--default-time-zone={TIME_ZONE}"),
     ];
-    arguments.extend(more.iter().map(|&argument| argument.to_owned()));
-    let origin = format!("{} from {}", nice(&version), program.display());
-    let url = format!("mysql://session:{password}@127.0.0.1:{port}/sessions");
-    let recipe = Recipe {
-        home,
-        program,
-        arguments: arguments.into_iter().map(Into::into).collect(),
-        environment: vec![("TZ", super::postgres::TIME_ZONE.to_owned())],
-        stop: Signal::SIGTERM,
-        port,
-        probe: Probe::Mysql,
-    };
-    Server::started(url, origin, Local::start(recipe)?)
+    Ok((home, arguments))
+}
+
+/// Where a server comes from, in words.
+pub(super) fn origin(programs: &Programs) -> Result<String> {
+    let mut ask = std::process::Command::new(&programs.server);
+    let version = process::must(ask.args(["--no-defaults", "--version"]), Duration::from_secs(30))?;
+    // `…/mariadbd  Ver 10.11.14-MariaDB-0+deb12u2 for debian-linux-gnu …`
+    let version = version.split_whitespace().skip_while(|&word| word != "Ver").nth(1).unwrap_or_default();
+    Ok(format!("{} from {}", ready::mysql_version(version), programs.server.display()))
 }
 
 /// Debian's `mysqld` may be either server: what it says of itself decides.
-fn find(kind: Kind, names: &[&str], elsewhere: &[PathBuf]) -> Option<PathBuf> {
-    names.iter().filter_map(|name| process::find(name, elsewhere)).find(|program| {
+fn find(kind: Kind, names: &[&str], elsewhere: &[&str]) -> Result<PathBuf> {
+    let elsewhere: Vec<_> = elsewhere.iter().map(PathBuf::from).collect();
+    let found = names.iter().filter_map(|name| process::find(name, &elsewhere)).find(|program| {
         let mut ask = std::process::Command::new(program);
         let answer = process::answer(ask.args(["--no-defaults", "--version"]), Duration::from_secs(30));
         answer.is_ok_and(|answer| kind_of(&answer.output) == kind)
-    })
+    });
+    let why = || format!("{}'s `{}` is neither on PATH nor in /usr/sbin", kind.name(), names[0]);
+    found.ok_or_else(|| anyhow!(Missing(why())))
 }
 
 /// Whether what is there is this kind of server. Nobody there counts as yes: then that is what must be said.
@@ -121,10 +134,4 @@ pub(super) fn answers_as(kind: Kind, url: &str) -> bool {
 /// Which of the two servers calls itself so.
 pub(super) fn kind_of(version: &str) -> Kind {
     if version.to_ascii_lowercase().contains("mariadb") { Kind::Mariadb } else { Kind::Mysql }
-}
-
-/// `…/mariadbd  Ver 10.11.14-MariaDB-0+deb12u2 for debian-linux-gnu …` as `MariaDB 10.11.14`.
-fn nice(version: &str) -> String {
-    let name = version.split_whitespace().skip_while(|&word| word != "Ver").nth(1).unwrap_or_default();
-    ready::mysql_version(name)
 }

@@ -3,140 +3,158 @@
 //! That a port can be connected to says little: a container engine's proxy listens before the server does, and
 //! PostgreSQL and SQL Server listen before their databases are recovered.
 
-use std::io::{Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 
-use super::mssql::{self, Login};
-use crate::process::POLL;
+use super::READY;
+use crate::process;
+use crate::process_tree::POLL;
 
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// How to ask.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Probe {
     Postgres,
     Mysql,
-    /// With a login; without one, only whether SQL Server's protocol is spoken there.
-    Tds(Option<Login>),
+    /// Only whether SQL Server's protocol is spoken there.
+    Tds,
+    /// The same, and whether it said in its log that its databases can be used: it answers long before.
+    SqlServer,
 }
+
+/// What SQL Server prints at each start, when its databases can be used.
+const RECOVERED: &str = "Recovery is complete";
 
 impl Probe {
     /// What the server calls itself (empty if it does not say so to strangers), or why it does not accept
     /// connections.
-    pub(super) fn ask(&self, address: &str) -> Result<String, String> {
+    pub(super) fn ask(self, address: &str) -> Result<String, String> {
         let mut stream = connect(address).map_err(|error| format!("{address}: {error}"))?;
-        match self {
+        let answer = match self {
             Self::Postgres => ask_postgres(&mut stream),
             Self::Mysql => ask_mysql(&mut stream),
-            Self::Tds(login) => mssql::ask(&mut stream, login.as_ref()),
-        }
+            Self::Tds | Self::SqlServer => ask_mssql(&mut stream),
+        };
+        answer.map_err(|error| match error.kind() {
+            ErrorKind::UnexpectedEof => "the connection was closed without an answer".to_owned(),
+            ErrorKind::WouldBlock => format!("no answer within {} s", ANSWER.as_secs()),
+            _ => error.to_string(),
+        })?
     }
 }
 
-/// Asks again and again until the server accepts connections.
-///
-/// # Errors
-/// Its last answer, if it did not within the deadline or `alive` says that it is gone.
-pub(super) fn wait(
-    probe: &Probe,
-    address: &str,
-    deadline: Duration,
-    alive: &mut dyn FnMut() -> Result<(), String>,
-) -> Result<String> {
+/// What somebody said, or why it was no answer; the outer error is the connection's.
+pub(super) type Answer = io::Result<Result<String, String>>;
+
+/// How a server that was started here is asked, and watched meanwhile.
+pub(super) struct Started<'a> {
+    /// All of these have to answer, at their ports.
+    pub(super) probes: &'a [(Probe, u16)],
+    /// How often it was started: its log has grown each time.
+    pub(super) starts: usize,
+    pub(super) log: &'a dyn Fn() -> String,
+    pub(super) is_gone: &'a mut dyn FnMut() -> Result<()>,
+}
+
+impl Started<'_> {
+    /// Waits until it is ready.
+    pub(super) fn wait(self) -> Result<()> {
+        let Self { probes, starts, log, is_gone } = self;
+        let ready = until(READY, || {
+            for (probe, port) in probes {
+                let mut answer = probe.ask(&format!("127.0.0.1:{port}"));
+                if *probe == Probe::SqlServer && answer.is_ok() && log().matches(RECOVERED).count() < starts {
+                    answer = Err(format!("its log does not say `{RECOVERED}`"));
+                }
+                if let Err(answer) = answer {
+                    return is_gone().map(|()| Err(answer));
+                }
+            }
+            Ok(Ok(()))
+        });
+        ready.map_err(|error| {
+            anyhow!("the server did not start: {error:#}; the end of its log:\n{}", process::tail(&log(), 25))
+        })
+    }
+}
+
+/// Looks again and again. The inner error says what is still amiss, the outer one why it is no use to go on.
+pub(super) fn until<T>(deadline: Duration, mut look: impl FnMut() -> Result<Result<T, String>>) -> Result<T> {
     let start = Instant::now();
     loop {
-        let answer = match probe.ask(address) {
-            Ok(version) => return Ok(version),
-            Err(answer) => answer,
-        };
-        if let Err(end) = alive() {
-            bail!("{end}");
-        }
-        if start.elapsed() > deadline {
-            bail!("not ready after {} s; its last answer: {answer}", deadline.as_secs());
-        }
-        thread::sleep(POLL);
-    }
-}
-
-fn connect(address: &str) -> std::io::Result<TcpStream> {
-    let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
-    for address in address.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, ANSWER) {
-            Ok(stream) => {
-                stream.set_read_timeout(Some(ANSWER))?;
-                stream.set_write_timeout(Some(ANSWER))?;
-                return Ok(stream);
+        match look()? {
+            Ok(found) => return Ok(found),
+            Err(answer) if start.elapsed() > deadline => {
+                bail!("not ready after {} s; its last answer: {answer}", deadline.as_secs())
             }
-            Err(error) => last = error,
+            Err(_) => thread::sleep(POLL),
         }
     }
-    Err(last)
 }
 
-/// Bytes that were asked for and did not come, in words.
-pub(super) fn silence(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionReset => {
-            "the connection was closed without an answer".to_owned()
-        }
-        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {
-            format!("no answer within {} s", ANSWER.as_secs())
-        }
-        _ => error.to_string(),
+fn connect(address: &str) -> io::Result<TcpStream> {
+    let mut connected = Err(io::Error::new(ErrorKind::NotFound, "the name has no address"));
+    for address in address.to_socket_addrs()? {
+        connected = connected.or_else(|_| TcpStream::connect_timeout(&address, ANSWER));
     }
+    let stream = connected?;
+    stream.set_read_timeout(Some(ANSWER))?;
+    stream.set_write_timeout(Some(ANSWER))?;
+    Ok(stream)
 }
 
 /// A start-up message, which a server that accepts connections answers by asking for a password.
-fn ask_postgres(stream: &mut TcpStream) -> Result<String, String> {
+fn ask_postgres(stream: &mut TcpStream) -> Answer {
     let body = b"\x00\x03\x00\x00user\0postgres\0database\0postgres\0\0";
-    let length = u32::try_from(body.len() + 4).map_err(|error| error.to_string())?;
-    let message = [&length.to_be_bytes()[..], body].concat();
+    let length = u8::try_from(body.len() + 4).unwrap_or_default();
     let mut head = [0; 5];
-    stream
-        .write_all(&message)
-        .and_then(|()| stream.read_exact(&mut head))
-        .map_err(|error| silence(&error))?;
-    let length = usize::from(u16::from_be_bytes([head[3], head[4]])).saturating_sub(4);
-    match head[0] {
-        b'R' => Ok(String::new()),
-        b'E' => {
-            let mut fields = vec![0; length];
-            stream.read_exact(&mut fields).map_err(|error| silence(&error))?;
-            let field = |name: u8| {
-                fields
-                    .split(|&byte| byte == 0)
-                    .find(|field| field.first() == Some(&name))
-                    .map(|field| String::from_utf8_lossy(&field[1..]).into_owned())
-            };
-            let code = field(b'C').unwrap_or_default();
-            // 57P03: starting up, shutting down or recovering. Any other refusal comes from a server that is ready.
-            if code == "57P03" { Err(field(b'M').unwrap_or(code)) } else { Ok(String::new()) }
-        }
-        _ => Err("something that is not PostgreSQL answered".to_owned()),
+    stream.write_all(&[&[0, 0, 0, length][..], body].concat())?;
+    stream.read_exact(&mut head)?;
+    if head[0] != b'E' {
+        let known = (head[0] == b'R').then(String::new);
+        return Ok(known.ok_or_else(|| "something that is not PostgreSQL answered".to_owned()));
     }
+    let mut fields = vec![0; usize::from(u16::from_be_bytes([head[3], head[4]])).saturating_sub(4)];
+    stream.read_exact(&mut fields)?;
+    let field = |name: u8| {
+        let field = fields.split(|&byte| byte == 0).find(|field| field.first() == Some(&name));
+        field.map(|field| String::from_utf8_lossy(&field[1..]).into_owned()).unwrap_or_default()
+    };
+    // 57P03: starting up, shutting down or recovering. Any other refusal comes from a server that is ready.
+    Ok(if field(b'C') == "57P03" { Err(field(b'M')) } else { Ok(String::new()) })
+}
+
+/// Says hello as SQL Server's clients do.
+fn ask_mssql(stream: &mut TcpStream) -> Answer {
+    // A packet's head, then version, encryption (not supported by this client), end, and their values.
+    let head = [0x12, 1, 0, 26, 0, 0, 1, 0];
+    let hello = [&head[..], &[0, 0, 11, 0, 6, 1, 0, 17, 0, 1, 0xff], &[0; 6], &[2]].concat();
+    let mut head = [0; 8];
+    stream.write_all(&hello)?;
+    stream.read_exact(&mut head)?;
+    Ok((head[0] == 4).then(String::new).ok_or_else(|| "something that is not SQL Server answered".to_owned()))
 }
 
 /// The server speaks first: a greeting with its version, or an error.
-fn ask_mysql(stream: &mut TcpStream) -> Result<String, String> {
+fn ask_mysql(stream: &mut TcpStream) -> Answer {
     let mut head = [0; 4];
-    stream.read_exact(&mut head).map_err(|error| silence(&error))?;
-    let length = usize::from(u16::from_le_bytes([head[0], head[1]]));
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).map_err(|error| silence(&error))?;
-    match body.first() {
-        Some(10) => {
-            let text = body[1..].split(|&byte| byte == 0).next().unwrap_or_default();
-            Ok(mysql_version(&String::from_utf8_lossy(text)))
+    stream.read_exact(&mut head)?;
+    let mut body = vec![0; usize::from(u16::from_le_bytes([head[0], head[1]]))];
+    stream.read_exact(&mut body)?;
+    Ok(match body.as_slice() {
+        [10, greeting @ ..] => {
+            let version = greeting.split(|&byte| byte == 0).next().unwrap_or_default();
+            Ok(mysql_version(&String::from_utf8_lossy(version)))
         }
-        Some(0xff) => Err(String::from_utf8_lossy(body.get(3..).unwrap_or_default()).into_owned()),
+        [0xff, _, _, error @ ..] => Err(String::from_utf8_lossy(error).into_owned()),
         _ => Err("something that is neither MariaDB nor MySQL answered".to_owned()),
-    }
+    })
 }
 
 /// `5.5.5-10.11.14-MariaDB-0+deb12u2` as `MariaDB 10.11.14`, `8.4.3` as `MySQL 8.4.3`. Older MariaDBs put `5.5.5-` before
@@ -191,7 +209,7 @@ mod tests {
     #[test]
     fn waiting_in_vain_shows_the_last_answer() {
         let nobody = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
-        let error = wait(&Probe::Mysql, &nobody.to_string(), Duration::from_millis(1), &mut || Ok(()));
+        let error = until(Duration::from_millis(1), || Ok(Probe::Mysql.ask(&nobody.to_string())));
         assert!(error.expect_err("nobody is there").to_string().contains("refused"));
     }
 }
