@@ -1,92 +1,80 @@
 //! `cargo xtask bench`: this project's store, its peers and the bare drivers on the same servers, in one run.
 
 mod cpu;
-mod html;
-mod machine;
 mod options;
 mod plan;
 mod programs;
-mod results;
 mod subject;
 mod table;
 mod worker;
 
 use std::fs;
 use std::path::Path;
-use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use bench_report::{Measured, Report};
 
-use crate::server::{self, Kind, Opened};
-use crate::terminal;
-use options::Options;
+use crate::backend::Backend;
+use crate::report::{page, write};
+use crate::server;
+use crate::{command_line, machine, terminal, workspace};
+pub(crate) use options::Options;
 use plan::Place;
-use results::{Backend, Report};
 
-/// Runs the command.
-pub(crate) fn run(parser: lexopt::Parser) -> Result<ExitCode> {
-    let options = match options::parse(parser) {
-        Ok(Some(options)) => options,
-        Ok(None) => {
-            terminal::say(&options::help());
-            return Ok(ExitCode::SUCCESS);
-        }
-        Err(error) => {
-            terminal::failure(&format!("{error}; see cargo xtask bench --help"));
-            return Ok(ExitCode::from(2));
-        }
-    };
+/// Runs the command. Returns whether everything that was asked for by name was measured.
+pub(crate) fn run(options: Options) -> Result<bool> {
+    if let Some(report) = &options.figures {
+        return draw(report).map(|()| true);
+    }
     let programs = programs::build(&options);
-    let mut report =
-        Report { command: options.command_line(), machine: machine::describe(), backends: Vec::new() };
-    for &backend in &options.backends {
+    let mut machine = machine::describe();
+    machine.insert("date".to_owned(), machine::date(jiff::Timestamp::now()));
+    let command = command_line::own_line(std::env::args().skip(1));
+    let mut report = Report { command, machine, backends: Vec::new() };
+    for backend in options.backends() {
         let measured = measure(backend, &options, &programs);
         let measured =
-            measured.unwrap_or_else(|error| Backend::not_run(backend.name(), format!("{error:#}")));
+            measured.unwrap_or_else(|error| Measured::not_run(backend.name(), format!("{error:#}")));
         table::print(&measured);
         report.backends.push(measured);
         // After each backend, so that an interruption loses one at most.
         if let Some(folder) = &options.report {
-            write(&report, folder)?;
+            write(folder, "report.json", &serde_json::to_string_pretty(&report)?)?;
+            write(
+                folder,
+                "report.html",
+                &page("benchmark", bench_report::STYLE, &bench_report::body(&report)),
+            )?;
         }
     }
     if let Some(folder) = &options.report {
-        terminal::say(&format!("\nreport: {}", folder.join("report.html").display()));
+        terminal::say(format_args!("\nreport: {}", folder.join("report.html").display()));
     }
-    let failed = report.backends.iter().any(|backend| backend.not_run.is_some() && options.is_named);
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(!(options.is_named() && report.backends.iter().any(|backend| backend.not_run.is_some())))
 }
 
-fn measure(backend: options::Backend, options: &Options, programs: &programs::Programs) -> Result<Backend> {
-    terminal::step(&format!("\n{}", backend.name()));
-    let Some(kind) = backend.server() else {
+/// Draws the pictures of the documents.
+fn draw(report: &Path) -> Result<()> {
+    let text = fs::read_to_string(report).with_context(|| format!("{} cannot be read", report.display()))?;
+    let report = serde_json::from_str(&text).context("this is no report.json")?;
+    let folder = workspace::root().join("docs");
+    bench_report::pictures(&report).iter().try_for_each(|(name, picture)| write(&folder, name, picture))
+}
+
+fn measure(backend: Backend, options: &Options, programs: &programs::Programs) -> Result<Measured> {
+    terminal::step(format_args!("\n{}", backend.name()));
+    let Backend::Server(kind) = backend else {
         let (folder, _guard) = programs::data_folder()?;
-        let place =
-            Place { url: folder.display().to_string(), server: None, described: machine::disk(&folder) };
+        let described = machine::disk(&folder);
+        let place = Place { url: folder.display().to_string(), server: None, described };
         return plan::carry_out(backend, &place, options, programs);
     };
-    let server = match server::open(kind, &options.sources)? {
-        Opened::Server(server) => server,
-        Opened::Unavailable(why) => return Ok(Backend::not_run(backend.name(), why)),
+    let server = server::open(kind, &options.sources)?;
+    let described = if server.control.is_some() {
+        format!("{}, default durability, data on {}", server.origin, machine::disk(&std::env::temp_dir()))
+    } else {
+        format!("{}, durability as it is set there", server.origin)
     };
-    terminal::detail(&server.origin);
-    let described = match kind {
-        Kind::Postgres | Kind::Mariadb | Kind::Mysql | Kind::Mssql if server.control().is_some() => {
-            format!("{}, default durability, data on {}", server.origin, machine::disk(&std::env::temp_dir()))
-        }
-        _ => format!("{}, durability as it is set there", server.origin),
-    };
-    let place = Place { url: server.url.clone(), server: cpu::Server::find(&server.url), described };
+    let place = Place { url: server.url.clone(), server: cpu::Server::find(kind, &server.url), described };
     plan::carry_out(backend, &place, options, programs)
-}
-
-fn write(report: &Report, folder: &Path) -> Result<()> {
-    let name = folder.display();
-    fs::create_dir_all(folder).with_context(|| format!("{name} cannot be made"))?;
-    let json = serde_json::to_string_pretty(&report.json())?;
-    fs::write(folder.join("report.json"), json)
-        .with_context(|| format!("{name}/report.json cannot be written"))?;
-    fs::write(folder.join("report.html"), html::render(report))
-        .with_context(|| format!("{name}/report.html cannot be written"))?;
-    Ok(())
 }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufRead, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
@@ -17,8 +18,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
 
-use crate::{process, terminal};
+use crate::{command_line, process_tree, terminal};
 
 /// The hidden command that the second process runs.
 pub(crate) const COMMAND: &str = "undo-what-is-left";
@@ -27,14 +29,14 @@ pub(crate) const COMMAND: &str = "undo-what-is-left";
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Something that must not outlive this program.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Leftover {
     Folder(PathBuf),
     File(PathBuf),
     /// A process and its descendants, asked to stop with the signal.
     Process {
-        pid: Pid,
-        signal: Signal,
+        pid: i32,
+        signal: String,
     },
     Container {
         engine: PathBuf,
@@ -42,24 +44,32 @@ pub(crate) enum Leftover {
     },
 }
 
+/// A line of the ledger.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Entry {
+    id: u64,
+    /// What is about to be made; none once it is gone.
+    leftover: Option<Leftover>,
+}
+
 /// Undoes its entry of the ledger when dropped.
 #[derive(Debug)]
-pub(crate) struct Guard(u64);
+pub(crate) struct Guard(Entry);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let entry = ledger().entries.get(&self.0).cloned();
-        if let Some(leftover) = entry {
+        if let Some(leftover) = self.0.leftover.take() {
             leftover.undo();
-            ledger().forget(self.0);
+            let _ = ledger().tell(&self.0);
         }
     }
 }
 
 impl Guard {
     /// Forgets the entry: what it named is gone.
-    pub(crate) fn release(self) {
-        ledger().forget(self.0);
+    pub(crate) fn release(mut self) {
+        self.0.leftover = None;
+        let _ = ledger().tell(&self.0);
     }
 }
 
@@ -71,30 +81,25 @@ pub(crate) fn register(leftover: Leftover) -> Result<Guard> {
 /// Starts a process and writes it into the ledger in one step that an interruption cannot come between.
 pub(crate) fn spawn(command: &mut Command, signal: Signal) -> Result<(Child, Guard)> {
     let mut ledger = ledger();
-    let child = command.spawn().with_context(|| format!("`{}` cannot be started", process::line(command)))?;
-    let guard = ledger.record(Leftover::Process { pid: process::pid(child.id())?, signal })?;
+    let child =
+        command.spawn().with_context(|| format!("`{}` cannot be started", command_line::line(command)))?;
+    let pid = process_tree::pid(child.id())?.as_raw();
+    let guard = ledger.record(Leftover::Process { pid, signal: signal.to_string() })?;
     Ok((child, guard))
 }
 
 /// Makes a temporary folder that only the owner can enter.
 pub(crate) fn folder(purpose: &str) -> Result<(PathBuf, Guard)> {
-    use std::os::unix::fs::DirBuilderExt;
-
-    let base = std::env::temp_dir();
-    for attempt in 0..100_u32 {
-        let path = base.join(format!("session-store-{purpose}-{}-{attempt}", std::process::id()));
-        let mut ledger = ledger();
-        match fs::DirBuilder::new().mode(0o700).create(&path) {
-            Ok(()) => return Ok((path.clone(), ledger.record(Leftover::Folder(path))?)),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => bail!("no temporary folder can be made in {}: {error}", base.display()),
-        }
-    }
-    bail!("no temporary folder can be made in {}: a hundred names are taken", base.display())
+    let mut ledger = ledger();
+    let name = format!("session-store-{purpose}-{}-{}", std::process::id(), ledger.next);
+    let path = std::env::temp_dir().join(name);
+    // First made, then recorded: one that was there before is somebody else's, and making it fails.
+    let made = fs::DirBuilder::new().mode(0o700).create(&path);
+    made.with_context(|| format!("{} cannot be made", path.display()))?;
+    Ok((path.clone(), ledger.record(Leftover::Folder(path))?))
 }
 
 struct Ledger {
-    entries: BTreeMap<u64, Leftover>,
     next: u64,
     pipe: Option<ChildStdin>,
     keeper: Child,
@@ -102,19 +107,13 @@ struct Ledger {
 
 impl Ledger {
     fn record(&mut self, leftover: Leftover) -> Result<Guard> {
-        let id = self.next;
+        let entry = Entry { id: self.next, leftover: Some(leftover) };
         self.next += 1;
-        self.tell(&format!("+\t{id}\t{}", leftover.encode()))?;
-        self.entries.insert(id, leftover);
-        Ok(Guard(id))
+        self.tell(&entry).map(|()| Guard(entry))
     }
 
-    fn forget(&mut self, id: u64) {
-        self.entries.remove(&id);
-        let _ = self.tell(&format!("-\t{id}"));
-    }
-
-    fn tell(&mut self, line: &str) -> Result<()> {
+    fn tell(&mut self, entry: &Entry) -> Result<()> {
+        let line = serde_json::to_string(entry)?;
         let pipe = self.pipe.as_mut().context("the process that cleans up has been dismissed")?;
         writeln!(pipe, "{line}").context("the process that cleans up is gone")
     }
@@ -137,7 +136,7 @@ fn open() -> Ledger {
         .expect("this program can be started a second time");
     let pipe = keeper.stdin.take();
     ctrlc::set_handler(interrupted).expect("nobody else handles signals here");
-    Ledger { entries: BTreeMap::new(), next: 0, pipe, keeper }
+    Ledger { next: 0, pipe, keeper }
 }
 
 /// Runs on a thread of its own, and holds the ledger until the end: nothing new is started from now on.
@@ -155,16 +154,11 @@ pub(crate) fn run() -> ExitCode {
     let mut entries = BTreeMap::new();
     for line in io::stdin().lock().lines() {
         let Ok(line) = line else { break };
-        let mut fields = line.splitn(3, '\t');
-        let (sign, id) = (fields.next(), fields.next().and_then(|id| id.parse::<u64>().ok()));
-        match (sign, id, fields.next().and_then(Leftover::decode)) {
-            (Some("+"), Some(id), Some(leftover)) => {
-                entries.insert(id, leftover);
+        if let Ok(Entry { id, leftover }) = serde_json::from_str(&line) {
+            match leftover {
+                Some(leftover) => drop(entries.insert(id, leftover)),
+                None => drop(entries.remove(&id)),
             }
-            (Some("-"), Some(id), _) => {
-                entries.remove(&id);
-            }
-            _ => {}
         }
     }
     for leftover in entries.into_values().rev() {
@@ -178,59 +172,49 @@ impl Leftover {
         match self {
             Self::Folder(path) => remove_folder(path),
             Self::File(path) => drop(fs::remove_file(path)),
-            Self::Process { pid, signal } => stop(*pid, *signal),
+            Self::Process { pid, signal } => {
+                stop(Pid::from_raw(*pid), signal.parse().unwrap_or(Signal::SIGTERM))
+            }
             Self::Container { engine, name } => {
                 let remove = ["rm", "--force", "--volumes", name];
-                let limit = Duration::from_secs(60);
-                let _ = process::answer_unrecorded(Command::new(engine).args(remove), limit);
+                let _ = run_unrecorded(Command::new(engine).args(remove), Duration::from_secs(60));
             }
         }
     }
+}
 
-    fn encode(&self) -> String {
-        match self {
-            Self::Folder(path) => format!("folder\t{}", path.display()),
-            Self::File(path) => format!("file\t{}", path.display()),
-            Self::Process { pid, signal } => format!("process\t{pid}\t{signal}"),
-            Self::Container { engine, name } => format!("container\t{name}\t{}", engine.display()),
+/// Runs a program of the clean-up itself, which must not wait for the ledger, and kills it if it does not end.
+fn run_unrecorded(command: &mut Command, limit: Duration) -> Result<()> {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let end = Instant::now() + limit;
+    while child.try_wait()?.is_none() {
+        if Instant::now() >= end {
+            process_tree::kill_tree(process_tree::pid(child.id())?);
+            child.wait()?;
+            bail!("`{}` did not end within {} s", command_line::line(command), limit.as_secs());
         }
+        thread::sleep(process_tree::POLL);
     }
-
-    fn decode(text: &str) -> Option<Self> {
-        let (kind, rest) = text.split_once('\t')?;
-        Some(match kind {
-            "folder" => Self::Folder(rest.into()),
-            "file" => Self::File(rest.into()),
-            "process" => {
-                let (pid, signal) = rest.split_once('\t')?;
-                Self::Process { pid: Pid::from_raw(pid.parse().ok()?), signal: signal.parse().ok()? }
-            }
-            "container" => {
-                let (name, engine) = rest.split_once('\t')?;
-                Self::Container { engine: engine.into(), name: name.to_owned() }
-            }
-            _ => return None,
-        })
-    }
+    Ok(())
 }
 
 /// A server that is killed at once would leave its shared memory behind.
 fn stop(pid: Pid, signal: Signal) {
-    process::signal_tree(pid, Signal::SIGCONT);
+    process_tree::signal_tree(pid, Signal::SIGCONT);
     if nix::sys::signal::kill(pid, signal).is_ok() {
         let end = Instant::now() + PATIENCE;
-        while process::is_alive(pid) && Instant::now() < end {
-            thread::sleep(process::POLL / 5);
+        while process_tree::is_alive(pid) && Instant::now() < end {
+            thread::sleep(process_tree::POLL / 5);
         }
     }
-    process::kill_tree(pid);
+    process_tree::kill_tree(pid);
 }
 
 /// Tries again for a moment: a process that is being killed may still be writing there.
 fn remove_folder(path: &Path) {
     let end = Instant::now() + PATIENCE;
     while fs::remove_dir_all(path).is_err() && path.exists() && Instant::now() < end {
-        thread::sleep(process::POLL);
+        thread::sleep(process_tree::POLL);
     }
 }
 
@@ -240,14 +224,16 @@ mod tests {
 
     #[test]
     fn an_entry_reads_as_it_was_written() {
-        let entries = [
-            Leftover::Folder("/tmp/a folder".into()),
-            Leftover::File("/tmp/a file".into()),
-            Leftover::Process { pid: Pid::from_raw(4711), signal: Signal::SIGINT },
-            Leftover::Container { engine: "/usr/bin/docker".into(), name: "session-store-1".into() },
-        ];
-        for entry in entries {
-            assert_eq!(Leftover::decode(&entry.encode()), Some(entry));
+        let leftover = Leftover::Process { pid: 4711, signal: "SIGINT".to_owned() };
+        for entry in [Entry { id: 1, leftover: Some(leftover) }, Entry { id: 1, leftover: None }] {
+            let line = serde_json::to_string(&entry).expect("JSON");
+            assert_eq!(serde_json::from_str::<Entry>(&line).expect("an entry"), entry);
         }
+    }
+
+    #[test]
+    fn a_program_that_does_not_answer_is_killed() {
+        let error = run_unrecorded(Command::new("sleep").arg("300"), Duration::from_millis(100)).err();
+        assert!(error.expect("an error").to_string().contains("did not end"));
     }
 }

@@ -1,15 +1,29 @@
-//! The tasks of this repository: `cargo xtask COMMAND`.
+//! The tasks of this repository: `cargo xtask COMMAND`. One file a command, each with its options and a `run`.
 //!
-//! One file a command, each with a `run`. A new command is a module and a line in [`COMMANDS`]. Runs on Linux, other
-//! Unixes and macOS; it depends on none of the workspace's crates, so that it works while they do not compile.
+//! Runs on Linux, other Unixes and macOS. It depends on none of the crates that it tests, so that it works while they do
+//! not compile, and leaves to libraries and programs what they do. Its own are
+//!
+//! - servers without containers ([`server`]): many machines have no container engine, and none of what starts a server
+//!   from a distribution's programs also freezes it, kills it at one instant and starts it again on the same port;
+//! - the clean-up ([`cleanup`]): what a destructor undoes stays behind after `kill -9`;
+//! - the benchmark ([`mod@bench`]): its subjects are programs in two languages with four lock files, which take turns on one
+//!   server, and what the server spends counts; the known ones measure functions of one program. Its page and pictures
+//!   are made in `bench/report`;
+//! - the counting of tests ([`testing`]): cargo-nextest runs no documentation's tests, and does not show what a test that
+//!   passed printed, which is how tests say what they could not try here.
 
+mod backend;
 mod bench;
 mod ci;
 mod cleanup;
+mod command_line;
 mod conformance;
 mod drivers;
 mod interop;
+mod machine;
+mod mutants;
 mod process;
+mod process_tree;
 mod report;
 mod server;
 mod tally;
@@ -19,72 +33,38 @@ mod workspace;
 
 use std::process::ExitCode;
 
-struct Command {
-    name: &'static str,
-    about: &'static str,
-    run: fn(lexopt::Parser) -> anyhow::Result<ExitCode>,
-}
+use clap::Parser;
 
-const COMMANDS: &[Command] = &[
-    Command {
-        name: "bench",
-        about: "measure this project's store beside its peers and the bare drivers",
-        run: bench::run,
-    },
-    Command { name: "ci", about: "check everything that needs no database server", run: ci::run },
-    Command {
-        name: "conformance",
-        about: "prove the backends against real servers, which it starts and stops",
-        run: conformance::run,
-    },
-    Command { name: "drivers", about: "run the drivers' own tests against real servers", run: drivers::run },
-    Command {
-        name: "interop",
-        about: "prove that a Node application and a Rust one share live sessions",
-        run: interop::run,
-    },
-];
+/// The tasks of this repository
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask", disable_help_subcommand = true)]
+enum Task {
+    Bench(bench::Options),
+    Ci(ci::Options),
+    Conformance(conformance::Options),
+    Drivers(drivers::Options),
+    Interop(interop::Options),
+    Mutants(mutants::Options),
+    #[command(name = cleanup::COMMAND, hide = true)]
+    CleanUp,
+}
 
 fn main() -> ExitCode {
-    let mut parser = lexopt::Parser::from_env();
-    match dispatch(&mut parser) {
-        Ok(run) => run(parser).unwrap_or_else(|error| {
+    let succeeded = match Task::parse() {
+        Task::Bench(options) => bench::run(options),
+        Task::Ci(options) => ci::run(&options),
+        Task::Conformance(options) => conformance::run(options),
+        Task::Drivers(options) => drivers::run(options),
+        Task::Interop(options) => interop::run(options),
+        Task::Mutants(options) => mutants::run(options),
+        Task::CleanUp => return cleanup::run(),
+    };
+    match succeeded {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
             terminal::failure(&format!("{error:#}"));
             ExitCode::FAILURE
-        }),
-        Err(code) => code,
-    }
-}
-
-fn dispatch(parser: &mut lexopt::Parser) -> Result<fn(lexopt::Parser) -> anyhow::Result<ExitCode>, ExitCode> {
-    let name = match parser.next() {
-        Ok(Some(lexopt::Arg::Value(name))) => name.to_string_lossy().into_owned(),
-        Ok(None | Some(lexopt::Arg::Short('h') | lexopt::Arg::Long("help"))) => {
-            help();
-            return Err(ExitCode::SUCCESS);
         }
-        Ok(Some(other)) => {
-            terminal::failure(&format!("{}: see cargo xtask --help", other.unexpected()));
-            return Err(ExitCode::from(2));
-        }
-        Err(error) => {
-            terminal::failure(&error.to_string());
-            return Err(ExitCode::from(2));
-        }
-    };
-    if name == cleanup::COMMAND {
-        return Err(cleanup::run());
-    }
-    COMMANDS.iter().find(|command| command.name == name).map(|command| command.run).ok_or_else(|| {
-        let known: Vec<_> = COMMANDS.iter().map(|command| command.name).collect();
-        terminal::failure(&format!("no command `{name}`: there are {}", known.join(", ")));
-        ExitCode::from(2)
-    })
-}
-
-fn help() {
-    println!("Usage: cargo xtask COMMAND [OPTIONS]\n\nCommands (each has its own --help):");
-    for command in COMMANDS {
-        println!("  {:<12} {}", command.name, command.about);
     }
 }

@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use nix::sys::signal::Signal;
 
-use crate::{cleanup, process, terminal};
+use crate::process::{self, Missing};
+use crate::{command_line, terminal};
 
 /// A compiler or a test that takes so long, or prints nothing for so long, hangs.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -36,23 +36,24 @@ impl Counts {
         Self { passed: 1, ..Self::default() }
     }
 
+    /// One check that could not be run here, and why.
+    pub(crate) fn not_run(why: &str) -> Self {
+        terminal::detail(format_args!("not run: {why}"));
+        Self { not_run: 1, ..Self::default() }
+    }
+
+    /// What a part came to: counted, not run for want of something, or failed.
+    pub(crate) fn of(part: &str, counts: Result<Self>, is_required: bool) -> Self {
+        counts.unwrap_or_else(|error| match (error.is::<Missing>(), is_required) {
+            (true, false) => Self::not_run(&format!("{error}")),
+            (true, true) => Self::failed(format!("{part} is required, but not run: {error}")),
+            (false, _) => Self::failed(format!("{part}: {error:#}")),
+        })
+    }
+
     /// One check that failed.
     pub(crate) fn failed(why: String) -> Self {
         Self { failed: 1, failures: vec![why], ..Self::default() }
-    }
-
-    /// One check that found these violations.
-    pub(crate) fn of_findings(findings: &[String]) -> Self {
-        findings.iter().for_each(|finding| terminal::detail(finding));
-        if findings.is_empty() { Self::passed() } else { Self::failed(findings.join("\n")) }
-    }
-
-    /// Says once more what failed, where a reader of a long log looks first.
-    pub(crate) fn tell_failures(&self) {
-        for failure in &self.failures {
-            terminal::step("\nfailed");
-            failure.lines().for_each(terminal::detail);
-        }
     }
 }
 
@@ -66,31 +67,18 @@ impl fmt::Display for Counts {
 
 /// A command that runs tests, which are counted. One that fails without a failed test failed once.
 pub(crate) fn run(command: &mut Command) -> Result<Counts> {
-    terminal::command(&process::line(command));
-    let (mut child, guard) = cleanup::spawn(command.stdout(Stdio::piped()), Signal::SIGTERM)?;
-    let output = child.stdout.take().context("no standard output")?;
-    let (sender, lines) = mpsc::channel();
-    process::forward(output, sender);
+    terminal::command(&command_line::line(command));
     let mut counts = Counts::default();
     let mut failures = Failures::default();
-    // Until everybody who could print something has ended, or nobody has printed anything for long.
-    let patience = loop {
-        match lines.recv_timeout(LIMIT) {
-            Ok(line) => {
-                counts.add(result(&line).unwrap_or_default());
-                failures.read(&line);
-                terminal::say(&line);
-            }
-            Err(RecvTimeoutError::Disconnected) => break LIMIT,
-            Err(RecvTimeoutError::Timeout) => break Duration::ZERO,
-        }
-    };
-    let status = process::wait(&mut child, &process::line(command), patience);
-    guard.release();
-    let status = status?;
+    let running = process::start(command.stdout(Stdio::piped()), Signal::SIGTERM)?;
+    let status = running.listen(LIMIT, |line| {
+        counts.add(result(&line).unwrap_or_default());
+        failures.read(&line);
+        terminal::say(&line);
+    })?;
     counts.failures = failures.told;
     if !status.success() && counts.failed == 0 {
-        counts.add(Counts::failed(format!("{status}: {}", process::line(command))));
+        counts.add(Counts::failed(format!("{status}: {}", command_line::line(command))));
     }
     Ok(counts)
 }

@@ -3,232 +3,132 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use lexopt::{Arg, ValueExt};
+use bench_report::Role;
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use super::subject::{Role, SUBJECTS, Subject};
+use super::subject::{SUBJECTS, Subject, WEB};
+use crate::backend::Backend;
 use crate::server::{Kind, Sources};
 
-/// What can be measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Backend {
-    Sqlite,
-    Postgres,
-    Mariadb,
-    Mysql,
-    Mssql,
-}
-
-const BACKENDS: [Backend; 5] =
-    [Backend::Sqlite, Backend::Postgres, Backend::Mariadb, Backend::Mysql, Backend::Mssql];
-
-impl Backend {
-    pub(crate) fn name(self) -> &'static str {
-        self.server().map_or("sqlite", Kind::name)
-    }
-
-    pub(crate) fn server(self) -> Option<Kind> {
-        match self {
-            Self::Sqlite => None,
-            Self::Postgres => Some(Kind::Postgres),
-            Self::Mariadb => Some(Kind::Mariadb),
-            Self::Mysql => Some(Kind::Mysql),
-            Self::Mssql => Some(Kind::Mssql),
-        }
-    }
-
-    /// The driver that it needs.
-    pub(crate) fn driver(self) -> &'static str {
-        match self {
-            Self::Sqlite => "sqlite",
-            Self::Postgres => "postgres",
-            Self::Mariadb | Self::Mysql => "mysql",
-            Self::Mssql => "mssql",
-        }
-    }
-}
-
-/// The workloads but for the purge, which is an order of its own.
-pub(crate) const WORKLOADS: [&str; 6] = ["load", "save", "touch", "create", "destroy", "mixed"];
+const WORKLOADS: &str = "load,save,touch,create,destroy,mixed,purge";
+/// Pages that read the session, pages that change it, and sign-ins.
+const WEB_WORKLOADS: &str = "read,change,sign-in";
+const QUICK_WORKLOADS: &str = "load,save,touch,create,destroy,mixed";
+/// An order of its own.
 pub(crate) const PURGE: &str = "purge";
 
-#[derive(Debug)]
+/// Measure this project's store beside its peers and the bare drivers
+///
+/// Measures on the same servers, in turns, and prints throughput, latency, CPU per operation, and ratios. Servers are found or
+/// started as by cargo xtask conformance; tables named bench_… are made in them. The numbers mean something only on a machine
+/// that has nothing else to do.
+#[derive(Args, Debug)]
 pub(crate) struct Options {
-    pub(crate) backends: Vec<Backend>,
-    /// They were named, so it is a failure if one does not run.
-    pub(crate) is_named: bool,
-    pub(crate) subjects: Vec<&'static Subject>,
+    /// What to measure; all of them if none is named, and each that is named has to run. After `web`: the same application
+    /// over HTTP, requests in place of operations
+    #[arg(value_name = "BACKEND", value_parser = Named::parser())]
+    named: Vec<Named>,
+    /// Only these peers
+    #[arg(long, value_name = "PEER,...", value_delimiter = ',', value_parser = peers())]
+    against: Vec<String>,
+    /// 1 and 64 callers, short runs, 3 of each, fewer sessions, no purge, no search for the best pool size
+    #[arg(long)]
+    quick: bool,
+    /// Only these
+    #[arg(long, value_name = "A,B,...", value_delimiter = ',', value_parser = workloads())]
+    #[arg(default_value = WORKLOADS, default_value_ifs([("named", "web", WEB_WORKLOADS), ("quick", "true", QUICK_WORKLOADS)]))]
     pub(crate) workloads: Vec<String>,
+    /// So many callers at once
+    #[arg(long, value_name = "N,...", value_delimiter = ',')]
+    #[arg(default_value = "1,16,64,256", default_value_if("quick", "true", "1,64"))]
     pub(crate) callers: Vec<u64>,
+    /// Runs of each kind, of which the median counts
+    #[arg(long, value_name = "N", default_value = "5", default_value_if("quick", "true", "3"))]
     pub(crate) repetitions: u32,
-    pub(crate) time: Duration,
+    /// How long a run takes; parts of a second are allowed
+    #[arg(long, value_name = "N", value_parser = seconds)]
+    #[arg(default_value = "2", default_value_if("quick", "true", "0.7"))]
+    pub(crate) seconds: Duration,
+    /// Sessions in each table
+    #[arg(long, value_name = "N", default_value = "100000", default_value_if("quick", "true", "20000"))]
     pub(crate) sessions: u64,
+    /// JSON in each session
+    #[arg(long, value_name = "N", default_value_t = 1024)]
     pub(crate) bytes: u64,
-    pub(crate) expired: u64,
-    /// Whether the best pool size is looked for.
-    pub(crate) tune: bool,
-    pub(crate) sources: Sources,
+    /// Measure nothing: draw docs/figures*.svg from the report.json of an earlier run
+    #[arg(long, value_name = "FILE", exclusive = true)]
+    pub(crate) figures: Option<PathBuf>,
+    /// Write report.json and report.html
+    #[arg(long, value_name = "DIR")]
     pub(crate) report: Option<PathBuf>,
-    line: String,
+    #[command(flatten)]
+    pub(crate) sources: Sources,
 }
 
-pub(crate) fn help() -> String {
-    let names = |names: Vec<&str>| names.join(", ");
-    format!(
-        "\
-Usage: cargo xtask bench [OPTIONS] [BACKEND...]
+/// A backend, or `web`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Named(Option<Backend>);
 
-Measures this project's store, its peers and the bare drivers on the same servers, in turns, and prints throughput,
-latency, CPU per operation, and ratios. Servers are found or started as `cargo xtask conformance` does it.
-
-Backends: {} (all of them if none is named)
-
-  --against PEER,...     only these peers: {}
-  --quick                1 and 64 callers, short runs, 3 of each, no search for the best pool size
-  --workloads A,B,...    only these: {}, {PURGE}
-  --callers N,...        so many callers at once (otherwise 1, 16, 64, 256)
-  --repetitions N        runs of each kind, of which the median counts (otherwise 5)
-  --seconds N            how long a run takes (otherwise 2; parts of a second are allowed)
-  --sessions N           sessions in each table (otherwise 100000; with --quick 20000)
-  --bytes N              JSON in each session (otherwise 1024)
-  --report DIR           write report.json and report.html
-
-  --url BACKEND=URL      this server; also SESSION_STORE_{{POSTGRES,MARIADB,MYSQL,MSSQL}}_URL. Tables named bench_… are made in it
-  --babelfish DIR        where Babelfish is installed, in place of SQL Server; also BABELFISH_HOME
-  --image BACKEND=IMAGE  this container image in place of the official one
-  --install              on Debian and Ubuntu: install the packages of servers that are missing
-  -h, --help             this text
-
-The numbers mean something only on a machine that has nothing else to do.",
-        names(BACKENDS.iter().map(|backend| backend.name()).collect()),
-        names(peers().map(|peer| peer.name).collect()),
-        WORKLOADS.join(", "),
-    )
+impl Named {
+    fn parser() -> impl TypedValueParser<Value = Self> {
+        let names = Backend::DATABASES.iter().map(|backend| backend.name()).chain(["web"]);
+        PossibleValuesParser::new(names)
+            .map(|name| Self(Backend::DATABASES.iter().copied().find(|backend| backend.name() == name)))
+    }
 }
 
-fn peers() -> impl Iterator<Item = &'static Subject> {
-    SUBJECTS.iter().filter(|subject| subject.role == Role::Peer)
+fn workloads() -> Vec<&'static str> {
+    WORKLOADS.split(',').chain(WEB_WORKLOADS.split(',')).collect()
 }
 
-/// `None` if only the help is wanted.
-pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Option<Options>> {
-    let mut named = Vec::new();
-    let mut against: Option<Vec<String>> = None;
-    let mut workloads: Option<Vec<String>> = None;
-    let mut callers: Option<Vec<u64>> = None;
-    let (mut repetitions, mut time, mut sessions) = (None, None, None);
-    let (mut quick, mut bytes, mut report) = (false, 1024, None);
-    let mut sources = Sources::default();
-    let mut line = "cargo xtask bench".to_owned();
-    while let Some(argument) = parser.next()? {
-        let option = match &argument {
-            Arg::Long(name) => (*name).to_owned(),
-            _ => String::new(),
-        };
-        match argument {
-            Arg::Short('h') | Arg::Long("help") => return Ok(None),
-            Arg::Long("quick") => quick = true,
-            Arg::Long("against") => {
-                let peers = list(&mut parser)?;
-                line.push_str(&format!(" --against {}", peers.join(",")));
-                against = Some(peers);
-            }
-            Arg::Long("workloads") => workloads = Some(list(&mut parser)?),
-            Arg::Long("callers") => {
-                let numbers =
-                    list(&mut parser)?.iter().map(|number| number.parse()).collect::<Result<_, _>>();
-                callers = Some(numbers.context("--callers takes numbers, as in 1,64")?);
-            }
-            Arg::Long("repetitions") => repetitions = Some(parser.value()?.parse()?),
-            Arg::Long("seconds") => {
-                let seconds: f64 = parser.value()?.parse()?;
-                time = Some(Duration::try_from_secs_f64(seconds).context("--seconds")?);
-            }
-            Arg::Long("sessions") => sessions = Some(parser.value()?.parse()?),
-            Arg::Long("bytes") => bytes = parser.value()?.parse()?,
-            Arg::Long("report") => report = Some(parser.value()?.into()),
-            Arg::Long("url") => {
-                let (kind, url) = assignment(&parser.value()?.string()?)?;
-                sources.urls.insert(kind, url);
-            }
-            Arg::Long("image") => {
-                let (kind, image) = assignment(&parser.value()?.string()?)?;
-                sources.images.insert(kind, image);
-            }
-            Arg::Long("babelfish") => sources.babelfish = Some(parser.value()?.into()),
-            Arg::Long("install") => sources.install = true,
-            Arg::Value(name) => {
-                let name = name.string()?;
-                let backend = BACKENDS.into_iter().find(|backend| backend.name() == name);
-                named.push(backend.with_context(|| format!("no backend `{name}`"))?);
-                line.push_str(&format!(" {name}"));
-            }
-            other => return Err(other.unexpected().into()),
-        }
-        if quick && option == "quick" {
-            line.push_str(" --quick");
-        }
-    }
-    let chosen = |peers: &[String], name: &str| peers.iter().any(|peer| peer == name);
-    if let Some(unknown) =
-        against.iter().flatten().find(|name| !peers().any(|peer| peer.name == name.as_str()))
-    {
-        bail!("no peer `{unknown}`");
-    }
-    let workloads = workloads.unwrap_or_else(|| {
-        let all = WORKLOADS.iter().chain((!quick).then_some(&PURGE));
-        all.map(|&name| name.to_owned()).collect()
-    });
-    if let Some(unknown) =
-        workloads.iter().find(|name| name.as_str() != PURGE && !WORKLOADS.contains(&name.as_str()))
-    {
-        bail!("no workload `{unknown}`");
-    }
-    let subjects = SUBJECTS.iter().filter(|subject| {
-        subject.role != Role::Peer || against.as_ref().is_none_or(|peers| chosen(peers, subject.name))
-    });
-    Ok(Some(Options {
-        is_named: !named.is_empty(),
-        backends: if named.is_empty() { BACKENDS.to_vec() } else { named },
-        subjects: subjects.collect(),
-        workloads,
-        callers: callers.unwrap_or_else(|| if quick { vec![1, 64] } else { vec![1, 16, 64, 256] }),
-        repetitions: repetitions.unwrap_or(if quick { 3 } else { 5 }),
-        time: time.unwrap_or(Duration::from_millis(if quick { 700 } else { 2_000 })),
-        sessions: sessions.unwrap_or(if quick { 20_000 } else { 100_000 }),
-        bytes,
-        expired: if quick { 10_000 } else { 50_000 },
-        tune: !quick,
-        sources,
-        report,
-        line,
-    }))
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number")?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+fn is_peer(role: Role) -> bool {
+    matches!(role, Role::Peer | Role::Redis)
+}
+
+fn peers() -> Vec<&'static str> {
+    SUBJECTS.iter().filter(|subject| is_peer(subject.role)).map(|subject| subject.name).collect()
+}
+
+/// The driver that a backend needs.
+pub(crate) fn driver(backend: Backend) -> &'static str {
+    if backend == Backend::Server(Kind::Mariadb) { "mysql" } else { backend.name() }
 }
 
 impl Options {
-    /// The command that runs the same again. URLs hold passwords and are left out.
-    pub(crate) fn command_line(&self) -> String {
-        let callers: Vec<_> = self.callers.iter().map(u64::to_string).collect();
-        format!(
-            "{} --workloads {} --callers {} --repetitions {} --seconds {} --sessions {} --bytes {}",
-            self.line,
-            self.workloads.join(","),
-            callers.join(","),
-            self.repetitions,
-            self.time.as_secs_f64(),
-            self.sessions,
-            self.bytes,
-        )
+    pub(crate) fn backends(&self) -> Vec<Backend> {
+        let named: Vec<Backend> = self.named.iter().filter_map(|named| named.0).collect();
+        if named.is_empty() { Backend::DATABASES.to_vec() } else { named }
     }
-}
 
-fn list(parser: &mut lexopt::Parser) -> Result<Vec<String>> {
-    Ok(parser.value()?.string()?.split(',').map(|name| name.trim().to_owned()).collect())
-}
+    /// Whether an application is measured, and not the stores themselves.
+    fn is_web(&self) -> bool {
+        self.named.contains(&Named(None))
+    }
 
-fn assignment(text: &str) -> Result<(Kind, String)> {
-    let (name, value) = text.split_once('=').context("expected BACKEND=VALUE")?;
-    let backend = BACKENDS.into_iter().find(|backend| backend.name() == name);
-    let kind = backend.and_then(Backend::server).with_context(|| format!("no server `{name}`"))?;
-    Ok((kind, value.to_owned()))
+    /// They were named, so it is a failure if one does not run.
+    pub(crate) fn is_named(&self) -> bool {
+        self.named.iter().any(|named| named.0.is_some())
+    }
+
+    pub(crate) fn subjects(&self) -> impl Iterator<Item = &'static Subject> {
+        let is_meant = |name| self.against.is_empty() || self.against.iter().any(|peer| peer == name);
+        let subjects = if self.is_web() { WEB } else { SUBJECTS };
+        subjects.iter().filter(move |subject| !is_peer(subject.role) || is_meant(subject.name))
+    }
+
+    /// How many expired sessions are purged.
+    pub(crate) fn expired(&self) -> u64 {
+        if self.quick { 10_000 } else { 50_000 }
+    }
+
+    /// Whether the best pool size is looked for.
+    pub(crate) fn tune(&self) -> bool {
+        !self.quick
+    }
 }

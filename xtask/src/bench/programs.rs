@@ -3,15 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use nix::sys::signal::Signal;
+use anyhow::{Context, Result};
 
-use super::options::Options;
-use super::subject::{Program, Role};
+use super::options::{Options, driver};
+use super::subject::Program;
 use crate::cleanup::{self, Guard, Leftover};
+use crate::testing::LIMIT;
 use crate::{process, terminal, workspace};
 
 /// How to start each program, or why it cannot be.
@@ -21,21 +20,23 @@ pub(crate) type Programs = BTreeMap<Program, Result<Vec<PathBuf>, String>>;
 pub(crate) fn build(options: &Options) -> Programs {
     let mut programs = Programs::new();
     terminal::step("building");
-    for subject in &options.subjects {
-        let needed = options.backends.iter().any(|&backend| subject.is_on(backend));
+    for subject in options.subjects() {
+        let needed = options.backends().into_iter().any(|backend| subject.is_on(backend));
         if needed && !programs.contains_key(&subject.program) {
             let made = match subject.program {
                 // It follows the manifests of this workspace, and its lock file with it.
                 Program::Ours => cargo("ours", &["--no-default-features", "--features", &drivers(options)]),
                 Program::PeersSqlx => cargo("peers-sqlx", &["--locked"]),
                 Program::PeersRusqlite => cargo("peers-rusqlite", &["--locked"]),
-                Program::Node => node(),
+                Program::PeersRedis => cargo("peers-redis", &["--locked"]),
+                Program::Node => node("worker.mjs"),
+                Program::WebOurs => {
+                    browsers(cargo("web-ours", &["--no-default-features", "--features", &drivers(options)]))
+                }
+                Program::WebPeers => browsers(cargo("web-peers", &["--locked"])),
+                Program::WebNode => browsers(node("web.mjs")),
             };
-            let made = made.map_err(|error| format!("{error:#}"));
-            if let Err(why) = &made {
-                terminal::detail(&format!("not measured: {}: {why}", names(options, subject.program)));
-            }
-            programs.insert(subject.program, made);
+            programs.insert(subject.program, made.map_err(|error| format!("{error:#}")));
         }
     }
     programs
@@ -43,16 +44,15 @@ pub(crate) fn build(options: &Options) -> Programs {
 
 /// The features of our own program: compiling all drivers for the sake of one takes minutes.
 fn drivers(options: &Options) -> String {
-    let drivers: BTreeSet<_> = options.backends.iter().map(|backend| backend.driver()).collect();
+    let drivers: BTreeSet<_> = options.backends().into_iter().map(driver).collect();
     drivers.into_iter().collect::<Vec<_>>().join(",")
 }
 
-fn names(options: &Options, program: Program) -> String {
-    let mut names = Vec::new();
-    for subject in options.subjects.iter().filter(|subject| subject.program == program) {
-        names.push(if subject.role == Role::Bare { "bare drivers" } else { subject.name });
-    }
-    names.join(", ")
+/// The browsers, and the application that they start.
+fn browsers(application: Result<Vec<PathBuf>>) -> Result<Vec<PathBuf>> {
+    let mut command = cargo("web", &["--locked"])?;
+    command.extend(application?);
+    Ok(command)
 }
 
 /// Where things are built: beside everything else that cargo makes.
@@ -76,40 +76,20 @@ fn cargo(name: &str, arguments: &[&str]) -> Result<Vec<PathBuf>> {
     cargo.args(["build", "--release", "--manifest-path"]).arg(manifest);
     cargo.arg("--target-dir").arg(target());
     cargo.args(arguments);
-    run(&mut cargo)?;
+    process::must_show(&mut cargo, LIMIT)?;
     Ok(vec![target().join("release").join(name)])
 }
 
 /// The Node peers, installed beside the build, as `npm ci` replaces whatever is there.
-fn node() -> Result<Vec<PathBuf>> {
-    let find = |name: &str| process::find(name, &[]).with_context(|| format!("{name} is not on PATH"));
-    let (node, npm) = (find("node")?, find("npm")?);
+fn node(program: &str) -> Result<Vec<PathBuf>> {
+    let (node, npm) = (process::need("node", &[])?, process::need("npm", &[])?);
     let (source, folder) = (workspace::root().join("bench/node"), target().join("node"));
     fs::create_dir_all(&folder)?;
-    for file in ["package.json", "package-lock.json", "worker.mjs"] {
+    for file in ["package.json", "package-lock.json", "stores.mjs", program] {
         fs::copy(source.join(file), folder.join(file)).with_context(|| format!("bench/node/{file}"))?;
     }
-    let installed = fs::read(folder.join("node_modules/.installed")).unwrap_or_default();
-    let wanted = fs::read(folder.join("package-lock.json"))?;
-    if installed != wanted {
-        let mut install = Command::new(npm);
-        install.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&folder);
-        run(&mut install)?;
-        fs::write(folder.join("node_modules/.installed"), wanted)?;
-    }
-    Ok(vec![node, folder.join("worker.mjs")])
-}
-
-/// Runs a program whose output a person may want to watch.
-fn run(command: &mut Command) -> Result<()> {
-    terminal::command(&process::line(command));
-    let (mut child, guard) = cleanup::spawn(command, Signal::SIGTERM)?;
-    let status = child.wait().context("the program was lost")?;
-    guard.release();
-    if !status.success() {
-        bail!("`{}` failed", process::line(command));
-    }
-    Ok(())
+    workspace::npm_ci(&npm, &folder)?;
+    Ok(vec![node, folder.join(program)])
 }
 
 /// How long a program may take to get ready, and a run beyond its time.

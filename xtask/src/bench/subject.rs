@@ -1,6 +1,9 @@
 //! What is compared.
 
-use super::options::Backend;
+use bench_report::Role;
+
+use crate::backend::Backend;
+use crate::server::Kind;
 
 /// A program that holds subjects. Each has a lock file of its own, as their dependencies exclude one another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -8,30 +11,12 @@ pub(crate) enum Program {
     Ours,
     PeersSqlx,
     PeersRusqlite,
+    PeersRedis,
     Node,
-}
-
-/// What a subject is to the comparison.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// This project, as it is used.
-    Ours,
-    /// This project, with something switched off.
-    Variant,
-    /// The driver without anything above it.
-    Bare,
-    Peer,
-}
-
-impl Role {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Ours => "ours",
-            Self::Variant => "variant",
-            Self::Bare => "bare",
-            Self::Peer => "peer",
-        }
-    }
+    /// Applications, with the browsers before them.
+    WebOurs,
+    WebPeers,
+    WebNode,
 }
 
 /// One way to keep sessions.
@@ -45,72 +30,51 @@ pub(crate) struct Subject {
     pub(crate) pools: &'static [u32],
 }
 
-const EVERYWHERE: &[Backend] =
-    &[Backend::Sqlite, Backend::Postgres, Backend::Mariadb, Backend::Mysql, Backend::Mssql];
-const SQLX: &[Backend] = &[Backend::Sqlite, Backend::Postgres, Backend::Mariadb, Backend::Mysql];
-const SERVERS: &[Backend] = &[Backend::Postgres, Backend::Mariadb, Backend::Mysql];
+const SQLITE: &[Backend] = Backend::DATABASES.split_at(1).0;
+const SQLX: &[Backend] = Backend::DATABASES.split_at(4).0;
+const POSTGRES: &[Backend] = SQLX.split_at(2).0.split_at(1).1;
+const SERVERS: &[Backend] = SQLX.split_at(1).1;
 
-/// All of them, ours first.
+/// The first is the one of its documentation.
+const REDIS_POOLS: &[u32] = &[6, 1, 4, 8, 16];
+
+/// All of them, ours first, with the default size of its pool. tower-sessions-rusqlite has one connection.
 pub(crate) const SUBJECTS: &[Subject] = &[
-    Subject {
-        name: "session-store",
-        role: Role::Ours,
-        program: Program::Ours,
-        backends: EVERYWHERE,
-        // Its default.
-        pools: &[10],
-    },
-    Subject {
-        name: "one-by-one",
-        role: Role::Variant,
-        program: Program::Ours,
-        backends: EVERYWHERE,
-        pools: &[10],
-    },
-    Subject {
-        name: "bare",
-        role: Role::Bare,
-        program: Program::Ours,
-        backends: EVERYWHERE,
-        pools: &[8, 4, 16, 32],
-    },
-    Subject {
-        name: "tower-sessions-sqlx",
-        role: Role::Peer,
-        program: Program::PeersSqlx,
-        backends: SQLX,
-        pools: &[8, 1, 4, 16, 32],
-    },
-    Subject {
-        name: "axum_session",
-        role: Role::Peer,
-        program: Program::PeersSqlx,
-        backends: SQLX,
-        pools: &[8, 1, 4, 16, 32],
-    },
-    Subject {
-        name: "tower-sessions-rusqlite",
-        role: Role::Peer,
-        program: Program::PeersRusqlite,
-        backends: &[Backend::Sqlite],
-        // It has one connection.
-        pools: &[1],
-    },
-    Subject {
-        name: "connect-typeorm",
-        role: Role::Peer,
-        program: Program::Node,
-        backends: SERVERS,
-        pools: &[10, 4, 32],
-    },
-    Subject {
-        name: "connect-pg-simple",
-        role: Role::Peer,
-        program: Program::Node,
-        backends: &[Backend::Postgres],
-        pools: &[10, 4, 32],
-    },
+    subject("session-store", Role::Ours, Program::Ours, Backend::DATABASES, &[10]),
+    subject("one-by-one", Role::Variant, Program::Ours, Backend::DATABASES, &[10]),
+    subject("cached", Role::Variant, Program::Ours, Backend::DATABASES, &[10]),
+    subject("over-sqlx", Role::Variant, Program::Ours, SQLX, &[10]),
+    subject("bare", Role::Bare, Program::Ours, Backend::DATABASES, &[8, 4, 16, 32]),
+    subject("tower-sessions-sqlx", Role::Peer, Program::PeersSqlx, SQLX, &[8, 1, 4, 16, 32]),
+    subject("axum_session", Role::Peer, Program::PeersSqlx, SQLX, &[8, 1, 4, 16, 32]),
+    subject("tower-sessions-rusqlite", Role::Peer, Program::PeersRusqlite, SQLITE, &[1]),
+    subject("redis-always", Role::Redis, Program::PeersRedis, SQLX, REDIS_POOLS),
+    subject("redis-everysec", Role::Redis, Program::PeersRedis, SQLX, REDIS_POOLS),
+    subject("connect-typeorm", Role::Peer, Program::Node, SERVERS, &[10, 4, 32]),
+    subject("connect-pg-simple", Role::Peer, Program::Node, POSTGRES, &[10, 4, 32]),
 ];
+
+/// The same application over HTTP. axum_session keeps sessions in memory, as it does by default.
+pub(crate) const WEB: &[Subject] = &[
+    subject("session-store", Role::Ours, Program::WebOurs, SQLX, &[10]),
+    subject("cached", Role::Variant, Program::WebOurs, SQLX, &[10]),
+    subject("tower-sessions-sqlx", Role::Peer, Program::WebPeers, SQLX, &[8, 1, 4, 16, 32]),
+    subject("axum_session", Role::Peer, Program::WebPeers, SQLX, &[8, 1, 4, 16, 32]),
+    subject("redis-always", Role::Redis, Program::WebPeers, SQLX, REDIS_POOLS),
+    subject("redis-everysec", Role::Redis, Program::WebPeers, SQLX, REDIS_POOLS),
+    subject("connect-typeorm", Role::Peer, Program::WebNode, SERVERS, &[10, 4, 32]),
+    subject("connect-pg-simple", Role::Peer, Program::WebNode, POSTGRES, &[10, 4, 32]),
+];
+
+const fn subject(
+    name: &'static str,
+    role: Role,
+    program: Program,
+    backends: &'static [Backend],
+    pools: &'static [u32],
+) -> Subject {
+    Subject { name, role, program, backends, pools }
+}
 
 impl Subject {
     pub(crate) fn is_on(&self, backend: Backend) -> bool {
@@ -121,10 +85,14 @@ impl Subject {
     pub(crate) fn title(&self, backend: Backend) -> &'static str {
         match (self.role, backend) {
             (Role::Bare, Backend::Sqlite) => "bare rusqlite",
-            (Role::Bare, Backend::Postgres) => "bare tokio-postgres",
-            (Role::Bare, Backend::Mariadb | Backend::Mysql) => "bare mysql_async",
-            (Role::Bare, Backend::Mssql) => "bare tiberius",
+            (Role::Bare, Backend::Server(Kind::Postgres)) => "bare tokio-postgres",
+            (Role::Bare, Backend::Server(Kind::Mariadb | Kind::Mysql | Kind::Galera)) => "bare mysql_async",
+            (Role::Bare, Backend::Server(Kind::Mssql)) => "bare tiberius",
+            (Role::Variant, _) if self.name == "over-sqlx" => "session-store, over sqlx",
+            (Role::Variant, _) if self.name == "cached" => "session-store, cached",
             (Role::Variant, _) => "session-store, one by one",
+            (Role::Redis, _) if self.name == "redis-always" => "redis, appendfsync always",
+            (Role::Redis, _) => "redis, appendfsync everysec",
             _ => self.name,
         }
     }

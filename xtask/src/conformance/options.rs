@@ -1,208 +1,126 @@
 //! What the command line says.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
-use lexopt::{Arg, ValueExt};
+use clap::error::ErrorKind;
+use clap::{Args, Error};
 
-use super::{BACKENDS, Backend};
-use crate::server::{Kind, Sources};
+use crate::backend::Backend;
+use crate::server::Sources;
+use crate::tally::Tally;
 
-#[derive(Clone, Debug)]
+/// Prove the backends against real servers, which it starts and stops
+///
+/// Runs the conformance suite against the backends. Each server is, in this order: one whose address is given, a container
+/// (docker or podman), or local programs started in a temporary folder on a free port of 127.0.0.1 as an unprivileged user.
+/// Everything is stopped and removed at the end, also after Ctrl-C. Nothing is installed unless --install says so.
+///
+/// Exit code: 0 all that ran passed; 1 something failed; 2 a wrong command line; 130 interrupted.
+#[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
-    /// What to prove: those named, else all.
-    pub(crate) backends: Vec<Backend>,
-    pub(crate) named: BTreeSet<Backend>,
-    pub(crate) required: BTreeSet<Backend>,
-    pub(crate) sources: Sources,
-    pub(crate) seed: u64,
-    pub(crate) cases: Option<u32>,
-    /// `None`: yes, but not against a server of the user's.
-    pub(crate) faults: Option<bool>,
-    pub(crate) keep_going: bool,
+    /// What to prove; all but clusters (postgres-pair, patroni, galera) if none is named, and each that is named has to run
+    #[arg(value_name = "BACKEND", value_parser = Backend::parser(&Backend::WITH_CLUSTERS))]
+    pub(crate) named: Vec<Backend>,
+    /// Only the cases whose name contains TEXT, as in `G4` or `late_update`
+    #[arg(long, value_name = "TEXT")]
     pub(crate) filter: Option<String>,
+    /// Repeat what was drawn by lot in an earlier run (otherwise a new seed, which is printed)
+    #[arg(long, value_name = "N", default_value_t = random_seed(), hide_default_value = true)]
+    pub(crate) seed: u64,
+    /// Sequences per model-based case
+    #[arg(long, value_name = "N")]
+    pub(crate) cases: Option<u32>,
+    /// How often each case of kills kills, as in --kills 1000 --filter survive_the_kill, which takes hours
+    #[arg(long, value_name = "N")]
+    pub(crate) kills: Option<u32>,
+    /// Every case on every variant, also where two variants run the same code and the case is tried on one of them
+    #[arg(long)]
+    pub(crate) thorough: bool,
+    /// With cut connections, stopped servers and killed processes; the default, but not on a server of yours
+    #[arg(long, overrides_with = "no_faults")]
+    faults: bool,
+    /// Without them
+    #[arg(long, overrides_with = "faults")]
+    no_faults: bool,
+    /// Go on with the next backend after one has failed
+    #[arg(long)]
+    pub(crate) keep_going: bool,
+    /// Print the cases and run none
+    #[arg(long)]
     pub(crate) list: bool,
+    /// That one of these was not run is a failure
+    #[arg(long, value_name = "A,B,...", value_delimiter = ',', value_parser = Backend::parser(&Backend::WITH_CLUSTERS))]
+    pub(crate) require: Vec<Backend>,
+    /// Write report.json, junit.xml and report.html
+    #[arg(long, value_name = "DIR")]
     pub(crate) report: Option<PathBuf>,
-    pub(crate) tally: Option<PathBuf>,
-}
-
-pub(crate) fn help() -> String {
-    let names: Vec<_> = BACKENDS.iter().map(|backend| backend.name()).collect();
-    format!(
-        "\
-Usage: cargo xtask conformance [OPTIONS] [BACKEND...]
-
-Runs the conformance suite against the backends, and sets up the servers that it needs. Each server is, in this order:
-one whose address is given, a container (docker or podman), or local programs started in a temporary folder on a free
-port of 127.0.0.1 as an unprivileged user. Everything is stopped and removed at the end, also after Ctrl-C.
-
-Backends: {} (all of them if none is named)
-
-What to run
-  --filter TEXT          only the cases whose name contains TEXT, as in `G4` or `late_update`
-  --seed N               repeat what was drawn by lot in an earlier run (otherwise a new seed, which is printed)
-  --cases N              sequences per model-based case
-  --faults, --no-faults  with or without cut connections, stopped servers and killed processes; the default is with
-                         them, but not against a server whose address was given
-  --keep-going           go on with the next backend after one has failed
-  --list                 print the cases and run none
-
-Where servers come from
-  --url BACKEND=URL      this server; also SESSION_STORE_{{POSTGRES,MARIADB,MYSQL,MSSQL}}_URL. It is not stopped or killed
-  --image BACKEND=IMAGE  this image in place of the official one. It must take the password from the same variable
-                         (POSTGRES_PASSWORD, ...), pass arguments on to the server, and listen on the usual port
-  --babelfish DIR        for mssql: Babelfish installed there; also BABELFISH_HOME
-  --install              on Debian and Ubuntu: install the packages of servers that are missing
-
-What comes of it
-  --require A,B,...      that one of these was not run is a failure (so it is for a backend that is named)
-  --report DIR           write report.json, junit.xml and report.html
-  --tally FILE           append how many cases passed and failed, and what failed
-  -h, --help             this text
-
-Exit code: 0 all that ran passed; 1 something failed; 2 a wrong command line; 130 interrupted.",
-        names.join(", ")
-    )
-}
-
-/// `None` if only the help is wanted.
-pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Option<Options>> {
-    let mut options = Options {
-        backends: BACKENDS.to_vec(),
-        named: BTreeSet::new(),
-        required: BTreeSet::new(),
-        sources: Sources { durable: true, ..Sources::default() },
-        seed: random_seed(),
-        cases: None,
-        faults: None,
-        keep_going: false,
-        filter: None,
-        list: false,
-        report: None,
-        tally: None,
-    };
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Arg::Short('h') | Arg::Long("help") => return Ok(None),
-            Arg::Long("filter") => options.filter = Some(parser.value()?.string()?),
-            Arg::Long("seed") => options.seed = parser.value()?.parse()?,
-            Arg::Long("cases") => options.cases = Some(parser.value()?.parse()?),
-            Arg::Long("faults") => options.faults = Some(true),
-            Arg::Long("no-faults") => options.faults = Some(false),
-            Arg::Long("keep-going") => options.keep_going = true,
-            Arg::Long("list") => options.list = true,
-            Arg::Long("url") => {
-                let (kind, url) = assignment(&parser.value()?.string()?, "url")?;
-                options.sources.urls.insert(kind, url);
-            }
-            Arg::Long("image") => {
-                let (kind, image) = assignment(&parser.value()?.string()?, "image")?;
-                options.sources.images.insert(kind, image);
-            }
-            Arg::Long("babelfish") => options.sources.babelfish = Some(parser.value()?.into()),
-            Arg::Long("install") => options.sources.install = true,
-            Arg::Long("require") => {
-                for name in parser.value()?.string()?.split(',') {
-                    options.required.insert(backend(name)?);
-                }
-            }
-            Arg::Long("report") => options.report = Some(parser.value()?.into()),
-            Arg::Long("tally") => options.tally = Some(parser.value()?.into()),
-            Arg::Value(name) => {
-                options.named.insert(backend(&name.string()?)?);
-            }
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    if !options.named.is_empty() {
-        options.backends.retain(|backend| options.named.contains(backend));
-        if let Some(missing) = options.required.difference(&options.named).next() {
-            bail!("`{}` is required, but other backends are named", missing.name());
-        }
-    }
-    Ok(Some(options))
+    #[command(flatten)]
+    pub(crate) tally: Tally,
+    #[command(flatten)]
+    pub(crate) sources: Sources,
 }
 
 impl Options {
-    /// The command that runs the same again. URLs hold passwords and are left out.
-    pub(crate) fn command_line(&self) -> String {
-        let mut line = "cargo xtask conformance".to_owned();
-        for backend in &self.named {
-            line.push_str(&format!(" {}", backend.name()));
+    /// What to prove, quickest first.
+    pub(crate) fn backends(&self) -> Vec<Backend> {
+        if self.named.is_empty() {
+            return Backend::ALL.to_vec();
         }
-        line.push_str(&format!(" --seed {}", self.seed));
-        if let Some(cases) = self.cases {
-            line.push_str(&format!(" --cases {cases}"));
-        }
-        if let Some(filter) = &self.filter {
-            line.push_str(&format!(" --filter '{filter}'"));
-        }
-        for (kind, image) in &self.sources.images {
-            line.push_str(&format!(" --image {}={image}", kind.name()));
-        }
-        match self.faults {
-            Some(true) => line.push_str(" --faults"),
-            Some(false) => line.push_str(" --no-faults"),
-            None => {}
-        }
-        line
+        Backend::WITH_CLUSTERS.into_iter().filter(|backend| self.named.contains(backend)).collect()
     }
-}
 
-fn backend(name: &str) -> Result<Backend> {
-    Backend::from_name(name.trim()).with_context(|| {
-        let names: Vec<_> = BACKENDS.iter().map(|backend| backend.name()).collect();
-        format!("no backend `{name}`: there are {}", names.join(", "))
-    })
-}
+    /// `None`: yes, but not against a server of the user's.
+    pub(crate) fn faults(&self) -> Option<bool> {
+        (self.faults || self.no_faults).then_some(self.faults)
+    }
 
-/// `postgres=…`
-fn assignment(text: &str, option: &str) -> Result<(Kind, String)> {
-    let example = || format!("--{option} takes BACKEND=VALUE, as in --{option} postgres=...");
-    let (name, value) = text.split_once('=').with_context(example)?;
-    match backend(name)? {
-        Backend::Server(kind) if !value.is_empty() => Ok((kind, value.to_owned())),
-        Backend::Server(_) => bail!(example()),
-        other => bail!("`{}` has no server", other.name()),
+    /// What no option alone can tell.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match self.require.iter().find(|backend| !self.backends().contains(backend)) {
+            Some(missing) => {
+                let why = format!("`{}` is required, but other backends are named\n", missing.name());
+                Err(Error::raw(ErrorKind::ArgumentConflict, why))
+            }
+            None => Ok(()),
+        }
     }
 }
 
 /// Short enough to be typed again.
 fn random_seed() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.map_or(0, |now| u64::from(now.subsec_nanos()) ^ now.as_secs()) % 1_000_000_000
+    jiff::Timestamp::now().as_nanosecond().unsigned_abs().try_into().unwrap_or(u64::MAX) % 1_000_000_000
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::{CommandFactory, FromArgMatches, Parser};
+
     use super::*;
 
-    fn parsed(line: &str) -> Result<Options> {
-        parse(lexopt::Parser::from_args(line.split_whitespace())).map(|options| options.expect("not help"))
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn parsed(line: &str) -> Result<Options, Error> {
+        let words = std::iter::once("conformance").chain(line.split_whitespace());
+        let options = Line::from_arg_matches(&Line::command().try_get_matches_from(words)?)?.options;
+        options.check().map(|()| options)
     }
 
     #[test]
     fn without_names_all_backends_are_meant() {
         let options = parsed("--require memory,sqlite --seed 7").expect("valid");
-        assert_eq!(options.backends, BACKENDS);
-        assert_eq!(options.required.len(), 2);
-        assert_eq!(options.command_line(), "cargo xtask conformance --seed 7");
-    }
-
-    #[test]
-    fn a_url_never_shows_in_the_command_line() {
-        let options = parsed("postgres --url postgres=postgres://me:secret@host/db").expect("valid");
-        assert_eq!(options.sources.urls[&Kind::Postgres], "postgres://me:secret@host/db");
-        assert!(!options.command_line().contains("secret"));
+        assert_eq!((options.backends().len(), options.require.len(), options.seed), (7, 2, 7));
     }
 
     #[test]
     fn mistakes_are_explained() {
         for (line, words) in [
-            ("postgers", "no backend `postgers`: there are memory"),
+            ("postgers", "possible values: memory"),
             ("--url sqlite=file", "`sqlite` has no server"),
-            ("--url postgres", "takes BACKEND=VALUE"),
+            ("--url postgres", "BACKEND=VALUE"),
             ("memory --require sqlite", "other backends are named"),
             ("--seed many", "many"),
             ("--frobnicate", "frobnicate"),

@@ -1,112 +1,81 @@
 //! What is seen while the suite runs: a bar on a terminal, a line a case elsewhere.
 
-use std::io::{self, Write};
-use std::time::{Duration, Instant};
+use console::style;
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::report::human;
-use crate::terminal::{Paint, is_interactive, paint, say};
-
-const BAR: usize = 24;
+use crate::terminal::{is_interactive, say};
 
 /// Understands the lines of the test harness and shows how far it is.
 pub(super) struct Progress {
-    name: &'static str,
-    start: Instant,
-    total: usize,
-    passed: usize,
-    failed: usize,
-    not_run: usize,
+    bar: ProgressBar,
+    /// Passed, failed, not run, and not needed: those that do not concern the backend, or that another variant proves.
+    counts: [usize; 4],
     /// The harness repeats the failures at its end; the report has them too.
     over: bool,
-    drawn: Option<Instant>,
 }
 
 impl Progress {
     pub(super) fn new(name: &'static str) -> Self {
-        let start = Instant::now();
-        Self { name, start, total: 0, passed: 0, failed: 0, not_run: 0, over: false, drawn: None }
+        let look = "  {prefix} {bar:24.green/dim} {pos}/{len} {msg}";
+        let look = ProgressStyle::with_template(look).expect("it is well-formed").progress_chars("━━");
+        let bar = if is_interactive() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+        Self { bar: bar.with_style(look).with_prefix(name), counts: [0; 4], over: false }
     }
 
     /// Takes the next line that the suite printed.
     pub(super) fn line(&mut self, line: &str) {
+        let total = || line.strip_prefix("running ")?.split(' ').next()?.parse().ok();
         if self.over || line.is_empty() {
-            return;
-        }
-        if let Some((case, outcome)) = case(line) {
+        } else if let Some((case, outcome)) = case(line) {
             self.case(case, outcome);
-        } else if let Some(total) =
-            line.strip_prefix("running ").and_then(|rest| rest.split(' ').next()?.parse().ok())
-        {
-            self.total = total;
+        } else if let Some(total) = total() {
+            self.bar.set_length(total);
         } else if line == "failures:" || line.starts_with("test result:") {
             self.over = true;
         } else {
-            self.print(&format!("  {}", paint(Paint::Dim, line)));
+            self.print(&style(line).dim().to_string());
         }
-        self.draw(line);
     }
 
     /// Leaves the line about the whole.
     pub(super) fn end(&mut self) {
-        self.erase();
-        let took = human(self.start.elapsed());
-        say(&format!("  {} passed, {} failed, {} not run in {took}", self.passed, self.failed, self.not_run));
+        self.bar.finish_and_clear();
+        let [passed, failed, not_run, needless] = self.counts;
+        say(format_args!(
+            "  {passed} passed, {failed} failed, {not_run} not run, {needless} not needed in {}",
+            human(self.bar.elapsed())
+        ));
     }
 
     fn case(&mut self, case: &str, outcome: &str) {
-        let (word, colour, count) = match outcome {
-            "ok" => ("ok     ", Paint::Green, &mut self.passed),
-            "FAILED" => ("FAILED ", Paint::Red, &mut self.failed),
-            _ => ("not run", Paint::Yellow, &mut self.not_run),
+        let (word, count) = match outcome {
+            "ok" => (style("ok     ").green(), 0),
+            "FAILED" => (style("FAILED ").red(), 1),
+            "ignored, not run" => (style("not run").yellow(), 2),
+            _ => (style("n/a    ").dim(), 3),
         };
-        *count += 1;
-        if !is_interactive() || outcome == "FAILED" {
+        self.counts[count] += 1;
+        if (self.bar.is_hidden() && outcome != "ignored, shared") || outcome == "FAILED" {
             let name = case.split_once("::").map_or(case, |(_, rest)| rest);
-            self.print(&format!("  {} {name}", paint(colour, word)));
+            self.print(&format!("{word} {name}"));
         }
+        let last = case.rsplit("::").next().unwrap_or(case);
+        let failed = self.counts[1];
+        let failed = if failed > 0 { format!("{failed} failed, ") } else { String::new() };
+        self.bar.set_message(format!("{}{}", style(failed).red(), style(last).dim()));
+        self.bar.inc(1);
     }
 
-    fn print(&mut self, line: &str) {
-        self.erase();
-        say(line);
-    }
-
-    fn erase(&mut self) {
-        if self.drawn.take().is_some() {
-            let _ = write!(io::stdout(), "\r\x1b[2K");
-        }
-    }
-
-    fn draw(&mut self, line: &str) {
-        let recently = |at: Instant| at.elapsed() < Duration::from_millis(50);
-        if !is_interactive() || self.over || self.drawn.is_some_and(recently) {
-            return;
-        }
-        self.erase();
-        let done = self.passed + self.failed + self.not_run;
-        let filled = (BAR * done).checked_div(self.total).unwrap_or(0).min(BAR);
-        let last = case(line).map_or("", |(case, _)| case.rsplit("::").next().unwrap_or(case));
-        let last: String = last.chars().take(40).collect();
-        let failed = if self.failed > 0 { format!(", {} failed", self.failed) } else { String::new() };
-        let _ = write!(
-            io::stdout(),
-            "  {} {}{} {done}/{}{} {}",
-            self.name,
-            paint(Paint::Green, &"━".repeat(filled)),
-            paint(Paint::Dim, &"━".repeat(BAR - filled)),
-            self.total,
-            paint(Paint::Red, &failed),
-            paint(Paint::Dim, &last),
-        );
-        let _ = io::stdout().flush();
-        self.drawn = Some(Instant::now());
+    fn print(&self, line: &str) {
+        self.bar.suspend(|| say(format_args!("  {line}")));
     }
 }
 
-/// Name and outcome of `test NAME ... OUTCOME`.
+/// Name and outcome of `test NAME ... OUTCOME`, without its reason.
 fn case(line: &str) -> Option<(&str, &str)> {
     let (name, outcome) = line.strip_prefix("test ")?.split_once(" ... ")?;
-    Some((name.trim_end(), outcome.split([',', ' ']).next().unwrap_or(outcome)))
+    Some((name.trim_end(), outcome.split(':').next().unwrap_or(outcome)))
 }
 
 #[cfg(test)]
@@ -114,25 +83,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_harness_lines_are_understood() {
-        assert_eq!(case("test memory::native::G4::a   ... ok"), Some(("memory::native::G4::a", "ok")));
-        assert_eq!(case("test a ... ignored, not run: no server"), Some(("a", "ignored")));
-        assert_eq!(case("seed 7"), None);
-    }
-
-    #[test]
     fn cases_are_counted() {
         let mut progress = Progress::new("memory");
         for line in [
-            "running 3 tests",
-            "test a ... ok",
+            "seed 7",
+            "running 5 tests",
+            "test memory::native::G4::a   ... ok",
             "test b ... FAILED",
-            "test c ... ignored",
+            "test c ... ignored, not run: no server",
+            "test d ... ignored, does not apply: no principals",
+            "test e ... ignored, shared: proven on `native`",
             "failures:",
             "test x ... ok",
         ] {
             progress.line(line);
         }
-        assert_eq!((progress.total, progress.passed, progress.failed, progress.not_run), (3, 1, 1, 1));
+        assert_eq!(progress.counts, [1, 1, 1, 2]);
     }
 }

@@ -1,36 +1,30 @@
 //! One run of a backend's test program: told where the server is, watched, and asked what came of it.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 
+use super::Options;
 use super::build::Program;
-use super::options::Options;
 use super::progress::Progress;
-use super::{Backend, nothing};
-use crate::report::{self, End, Proof, Run};
-use crate::server::{self, Server};
-use crate::{cleanup, process, terminal};
+use crate::backend::Backend;
+use crate::report::{Proof, Suite};
+use crate::server::{Kind, Server};
+use crate::{cleanup, command_line, process, terminal};
 
 /// A program that prints nothing for so long hangs.
 const SILENCE: Duration = Duration::from_secs(600);
 
+/// As long as the suite lets a kill and what follows take, where many are asked for.
+const KILL: Duration = Duration::from_secs(20);
+
 /// The zone of the test program: neither the server's nor UTC, and not even a whole number of hours away from either.
 const TIME_ZONE: &str = "America/St_Johns";
-
-/// Runs the suite on one backend.
-pub(super) fn run(backend: Backend, program: &Program, server: Option<&Server>, options: &Options) -> Proof {
-    let origin = server.map(|server| server.origin.clone());
-    match attempt(backend, program, server, options) {
-        Ok((runs, end)) => Proof { runs, ..nothing(backend, origin, end) },
-        Err(error) => nothing(backend, origin, End::Broken(format!("{error:#}"))),
-    }
-}
 
 /// Prints the names of the cases.
 pub(super) fn list(backend: Backend, program: &Program, options: &Options) -> Result<()> {
@@ -44,7 +38,8 @@ pub(super) fn list(backend: Backend, program: &Program, options: &Options) -> Re
     Ok(())
 }
 
-fn command(backend: Backend, program: &Program, server: Option<&Server>) -> Command {
+/// A test program, told where the server is.
+pub(super) fn command(backend: Backend, program: &Program, server: Option<&Server>) -> Command {
     let mut command = Command::new(&program.executable);
     command.current_dir(&program.folder).stdin(Stdio::null());
     // Only the server under test: another one would be tested against too.
@@ -63,90 +58,85 @@ fn command(backend: Backend, program: &Program, server: Option<&Server>) -> Comm
         .env("CONFORMANCE_BACKEND", backend.name())
         .env("TZ", TIME_ZONE);
     if let (Some(server), Backend::Server(kind)) = (server, backend) {
-        command.env(server::Kind::url_variable(kind), &server.url);
-        command.envs(server.control().map(|address| ("CONFORMANCE_CONTROL", address)));
+        command.env(kind.url_variable(), &server.url);
+        command.envs(server.control.as_ref().map(|address| ("CONFORMANCE_CONTROL", address)));
     }
     command
 }
 
-fn attempt(
-    backend: Backend,
+/// Runs the suite on one backend.
+///
+/// # Errors
+/// What kept it from its end.
+pub(super) fn run(
     program: &Program,
+    proof: &mut Proof,
+    backend: Backend,
     server: Option<&Server>,
     options: &Options,
-) -> Result<(Vec<Run>, End)> {
+) -> Result<()> {
     let (folder, _guard) = cleanup::folder("report")?;
     let file = folder.join("report.json");
     let mut command = command(backend, program, server);
     command.arg(format!("--seed={}", options.seed));
+    command.args(options.kills.map(|kills| format!("--kills={kills}")));
     command.args(options.cases.map(|cases| format!("--cases={cases}")));
-    let faults = options.faults.unwrap_or(server.is_none_or(|server| server.control().is_some()));
-    command.args((!faults).then_some("--no-faults")).args(&options.filter);
-    terminal::command(&process::line(&command));
+    let harmless = || program.drills || server.is_none_or(|server| server.control.is_some());
+    let faults = options.faults().unwrap_or_else(harmless);
+    command.args((!faults).then_some("--no-faults")).args(options.thorough.then_some("--thorough"));
+    command.args(&options.filter);
+    terminal::command(&command_line::line(&command));
     command.env("CONFORMANCE_REPORT", &file);
 
-    let (status, last_words) = watch(backend, &mut command)?;
+    let (status, last_words) = watch(backend, &mut command, SILENCE.max(KILL * options.kills.unwrap_or(0)))?;
     let Ok(text) = fs::read_to_string(&file) else {
         bail!("the suite ended ({status}) without a report; its last words:\n{last_words}");
     };
-    let mut runs = report::parse_runs(&text)?;
-    runs.retain(|run| backend.is_called(&run.backend));
-    let failures = runs.iter().flat_map(|run| &run.cases);
-    let failures = failures.filter(|case| matches!(case.outcome, report::Outcome::Failed(_))).count();
-    let end = if !status.success() && failures == 0 {
-        End::Broken(format!(
-            "the suite ended ({status}) although no case failed; its last words:\n{last_words}"
-        ))
-    } else {
-        End::Ran
-    };
-    Ok((runs, end))
+    let runs = serde_json::from_str::<Suite>(&text).context("the suite's report is not as expected")?.runs;
+    proof.runs.extend(runs.into_iter().filter(|run| is_called(backend, &run.backend)));
+    if !status.success() && proof.failures().next().is_none() {
+        bail!("the suite ended ({status}) although no case failed; its last words:\n{last_words}");
+    }
+    Ok(())
 }
 
 /// Runs the program and shows what it prints. Returns how it ended and its last lines.
-fn watch(backend: Backend, command: &mut Command) -> Result<(ExitStatus, String)> {
+fn watch(backend: Backend, command: &mut Command, silence: Duration) -> Result<(ExitStatus, String)> {
     // In a group of its own, so that Ctrl-C reaches it through the clean-up, after which nothing is started any more.
     command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let (mut child, guard) = cleanup::spawn(command, Signal::SIGKILL)?;
-    let pid = process::pid(child.id())?;
-    let (sender, lines) = mpsc::channel();
-    process::forward(child.stdout.take().context("no standard output")?, sender.clone());
-    process::forward(child.stderr.take().context("no standard error")?, sender);
     let mut progress = Progress::new(backend.name());
-    let mut last_words: Vec<String> = Vec::new();
-    loop {
-        match lines.recv_timeout(SILENCE) {
-            Ok(line) if is_ours(backend, &line) => {
-                progress.line(&line);
-                last_words.push(line);
-                if last_words.len() > 200 {
-                    last_words.drain(..100);
-                }
-            }
-            Ok(_) => {}
-            Err(RecvTimeoutError::Disconnected) => break,
-            Err(RecvTimeoutError::Timeout) => {
-                process::kill_tree(pid);
-                child.wait()?;
-                guard.release();
-                progress.end();
-                bail!("the suite printed nothing for {} minutes and was killed", SILENCE.as_secs() / 60);
+    let mut last_words = VecDeque::new();
+    let status = process::start(command, Signal::SIGKILL)?.listen(silence, |line| {
+        if is_ours(backend, &line) {
+            progress.line(&line);
+            last_words.push_back(line);
+            if last_words.len() > 30 {
+                last_words.pop_front();
             }
         }
-    }
-    let status = child.wait()?;
-    guard.release();
+    });
     progress.end();
-    Ok((status, process::tail(&last_words.join("\n"), 30)))
+    Ok((status?, Vec::from(last_words).join("\n")))
 }
 
 /// Whether a line may be shown: it is not about a case of another backend in the same program.
 fn is_ours(backend: Backend, line: &str) -> bool {
     let name = line.strip_prefix("test ").unwrap_or(line);
     match name.split_once("::") {
-        Some((first, _)) if super::BACKENDS.iter().any(|backend| backend.name() == first) => {
-            backend.is_called(first)
+        Some((first, _)) if Backend::WITH_CLUSTERS.iter().any(|backend| backend.name() == first) => {
+            is_called(backend, first)
         }
         _ => true,
+    }
+}
+
+/// Whether a run of the suite that calls its backend so is one of this backend. A package's tests may hold several backends;
+/// MariaDB and MySQL have one driver, which may call them both by either name; a stranger's has a name of its own.
+fn is_called(backend: Backend, name: &str) -> bool {
+    match backend {
+        Backend::Server(Kind::Mariadb | Kind::Mysql) => name == "mysql" || name == "mariadb",
+        Backend::Server(Kind::Galera) => ["mysql", "mariadb", "galera"].contains(&name),
+        Backend::Custom => true,
+        other => other.name() == name,
     }
 }
