@@ -79,7 +79,7 @@ fn groups<'a>(measured: &'a Measured, only: Option<&str>) -> Vec<Group<'a>> {
 
 #[cfg(test)]
 mod tests {
-    use super::pictures;
+    use super::{pictures, shown};
 
     #[test]
     fn the_documents_show_the_committed_report() {
@@ -90,11 +90,6 @@ mod tests {
             assert_eq!(shown, picture, "docs/{name}: cargo xtask bench --figures bench/report.json");
         }
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::shown;
 
     #[test]
     fn figures_are_rounded_as_in_the_tables() {
