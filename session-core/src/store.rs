@@ -151,7 +151,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// A row stays if its expiry is moved beyond `now` before its turn comes. Rows that others have locked are left out
     /// if the database can skip them. Several purges at once remove and count each row once. A number below `limit`
-    /// means that no such row is left, except those that were locked.
+    /// means that no such row is left, except those that were locked. Between two purges, writes that wait get their turn.
     async fn purge_expired(&self, now: Timestamp, limit: NonZeroU32) -> Result<u64>;
 
     /// Lists up to `limit` sessions that are live at `now`, in an order of the backend's own that is the same for

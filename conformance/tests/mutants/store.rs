@@ -17,7 +17,7 @@ use session_core::{
 use tokio::task::yield_now;
 
 use crate::faults::{Fault, On};
-use crate::parts::{SmallStore, UnderWay};
+use crate::parts::{SmallStore, UnderWay, purging};
 use crate::subject::{End, Row};
 
 #[async_trait]
@@ -114,6 +114,9 @@ impl Store for SmallStore {
     async fn update(&self, update: &Update, now: Timestamp) -> Result<Updated> {
         let key = self.bytes(&update.key);
         let _connection = self.connect().await?;
+        if self.is(Fault::PurgesLeaveNobodyIn) {
+            purging::is_over().await;
+        }
         if self.is(Fault::UpdateComparesFirst) {
             let version = self.rows.lock().unwrap().get(&key).map(|row| row.version);
             yield_now().await;
@@ -313,6 +316,9 @@ impl Store for SmallStore {
                 }
             }
             return Ok(u64::try_from(expired.len()).unwrap());
+        }
+        if self.is(Fault::PurgesLeaveNobodyIn) && limit >= 500 {
+            purging::takes_its_time().await;
         }
         let removed = {
             let mut rows = self.rows.lock().unwrap();
