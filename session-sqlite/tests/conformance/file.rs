@@ -12,6 +12,8 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use session_core::contract::Store;
 use session_core::{Error, ErrorKind, Result, SessionKey, TableName};
+use tokio::process::Command;
+use tokio::task::spawn_blocking;
 
 /// The table of connect-typeorm's version 1.1.4.
 pub(crate) const WITHOUT_DESTROYED_AT: &str =
@@ -49,16 +51,22 @@ impl File {
         Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("conformance-{name}.db"))
     }
 
-    /// Behind the store's back.
-    fn raw<T>(&self, act: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
-        let result = Connection::open(self.path()).and_then(|db| {
+    /// Behind the store's back, and on a thread that may wait: a store over an asynchronous client holds SQLite's lock while
+    /// its next statement waits for a thread of the runtime.
+    async fn raw<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let path = self.path();
+        let acted = spawn_blocking(move || {
+            let db = Connection::open(path)?;
             db.busy_handler(Some(|looked| {
                 thread::sleep(LOOK);
                 looked < LOOKS
             }))?;
             act(&db)
         });
-        result.map_err(|error| {
+        acted.await.expect("it does not panic").map_err(|error| {
             Error::new(ErrorKind::Backend, "the test's own statement failed").with_source(error)
         })
     }
@@ -80,29 +88,22 @@ impl Subject for File {
 
     async fn open(&self, namespace: &Namespace, _via: Option<SocketAddr>) -> Result<Arc<dyn Store>> {
         if !self.columns.is_empty() {
-            let columns = self.columns;
-            self.raw(|db| {
-                db.execute_batch(&format!("CREATE TABLE IF NOT EXISTS \"{namespace}\" {columns}"))
-            })?;
+            let make = format!("CREATE TABLE IF NOT EXISTS \"{namespace}\" {}", self.columns);
+            self.raw(move |db| db.execute_batch(&make)).await?;
         }
         (self.open)(self.path(), TableName::new(namespace.as_str())?).await
     }
 
     async fn remove(&self, namespace: &Namespace) -> Result<()> {
-        let drop_table = |db: &Connection| db.execute_batch(&format!("DROP TABLE IF EXISTS \"{namespace}\""));
-        self.raw(drop_table)
+        let drop_table = format!("DROP TABLE IF EXISTS \"{namespace}\"");
+        self.raw(move |db| db.execute_batch(&drop_table)).await
     }
 
     async fn corrupt(&self, namespace: &Namespace, key: &SessionKey) -> Result<bool> {
-        self.raw(|db| {
-            let File { payload, key: column, .. } = self;
-            let sql =
-                format!("UPDATE \"{namespace}\" SET {payload} = CAST(x'ff' AS TEXT) WHERE {column} = ?1");
-            Ok(1 == match key.as_text() {
-                Some(text) => db.execute(&sql, [text])?,
-                None => db.execute(&sql, [key.as_bytes()])?,
-            })
-        })
+        let File { payload, key: column, .. } = self;
+        let sql = format!("UPDATE \"{namespace}\" SET {payload} = CAST(x'ff' AS TEXT) WHERE {column} = ?1");
+        let key = key.clone();
+        self.raw(move |db| changes_one(db, &sql, &key)).await
     }
 
     async fn damage(&self, namespace: &Namespace, key: &SessionKey, part: Part) -> Result<bool> {
@@ -115,8 +116,8 @@ impl Subject for File {
             Part::Principal if is_native => ("principal", "''"),
             Part::Creation | Part::Version | Part::Principal => return Ok(false),
         };
-        let id = self.key;
-        self.raw(|db| {
+        let (id, namespace, key) = (self.key, namespace.to_string(), key.clone());
+        self.raw(move |db| {
             // The same table as somebody makes it by hand: no types, so that anything can be in it.
             let columns: Vec<String> = db
                 .prepare(&format!("SELECT name FROM pragma_table_info('{namespace}')"))?
@@ -135,26 +136,23 @@ impl Subject for File {
                 columns.join(", ")
             ))?;
             let sql = format!("UPDATE \"{namespace}\" SET \"{column}\" = {odd} WHERE \"{id}\" = ?1");
-            Ok(1 == match key.as_text() {
-                Some(text) => db.execute(&sql, [text])?,
-                None => db.execute(&sql, [key.as_bytes()])?,
-            })
+            changes_one(db, &sql, &key)
         })
+        .await
     }
 
     async fn raw_dump(&self, _namespace: &Namespace) -> Result<Option<Vec<u8>>> {
-        let mut dump = Vec::new();
-        for suffix in ["", "-wal"] {
-            let mut path = self.path().into_os_string();
-            path.push(suffix);
-            dump.extend(std::fs::read(path).unwrap_or_default());
-        }
-        Ok(Some(dump))
+        // Read by another process: whoever closes a file gives up all locks that his own process has on it, SQLite's too.
+        let mut log = self.path().into_os_string();
+        log.push("-wal");
+        let read = Command::new("cat").arg(self.path()).arg(log).output().await;
+        Ok(read.ok().map(|read| read.stdout).filter(|dump| !dump.is_empty()))
     }
 
     async fn raw_rows(&self, namespace: &Namespace) -> Result<Option<Vec<u8>>> {
-        self.raw(|db| {
-            let mut select = db.prepare(&format!("SELECT * FROM \"{namespace}\""))?;
+        let select = format!("SELECT * FROM \"{namespace}\"");
+        self.raw(move |db| {
+            let mut select = db.prepare(&select)?;
             let columns = select.column_count();
             let mut rows = select.query([])?;
             let mut all = Vec::new();
@@ -169,5 +167,14 @@ impl Subject for File {
             }
             Ok(Some(all))
         })
+        .await
     }
+}
+
+/// Whether a statement with a key changes one row.
+fn changes_one(db: &Connection, sql: &str, key: &SessionKey) -> rusqlite::Result<bool> {
+    Ok(1 == match key.as_text() {
+        Some(text) => db.execute(sql, [text])?,
+        None => db.execute(sql, [key.as_bytes()])?,
+    })
 }
