@@ -15,8 +15,9 @@ use crate::connect_typeorm::no_principals;
 use crate::{Expectation, FoundColumn};
 
 /// A table of sessions in some layout. Each operation is one of [`Store`](session_core::contract::Store) on an open
-/// connection; one that writes is called within a transaction, which is rolled back after an error if anything was
-/// changed.
+/// connection. One that writes is called within a transaction, which is rolled back after an error if anything was
+/// changed. Those of one statement may be called without: `create`, `destroy`, `destroy_principal`, `forget_principal`,
+/// `purge_expired`, `clear`, and what ends in `at_once`.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "a store has one, behind its Arc")]
 pub enum Layout {
@@ -96,6 +97,33 @@ impl Layout {
     /// As [`Store::update`](session_core::contract::Store::update).
     pub async fn update<S: Step>(&self, db: &mut S, update: &Update, now: Timestamp) -> Answer<Updated, S> {
         of_each!(self, table => table.update(db, update, now).await)
+    }
+
+    /// An update by one statement. None has changed nothing: [`update`](Layout::update) does it, or says why it is not
+    /// done.
+    pub async fn update_at_once<S: Step>(
+        &self,
+        db: &mut S,
+        update: &Update,
+        now: Timestamp,
+    ) -> Answer<Option<Updated>, S> {
+        match self {
+            Layout::Native(native) => native.update_at_once(db, update, now).await,
+            Layout::Typeorm(typeorm) => typeorm.update(db, update, now).await.map(Some),
+        }
+    }
+
+    /// A touch by one statement. None has changed nothing: [`touch`](Layout::touch) does it, or says why it is not done.
+    pub async fn touch_at_once<S: Step>(
+        &self,
+        db: &mut S,
+        touch: &Touch,
+        now: Timestamp,
+    ) -> Answer<Option<Touched>, S> {
+        match self {
+            Layout::Native(native) => native.touch_at_once(db, touch, now).await,
+            Layout::Typeorm(typeorm) => typeorm.touch(db, touch, now).await.map(Some),
+        }
     }
 
     /// As [`Store::touch`](session_core::contract::Store::touch).

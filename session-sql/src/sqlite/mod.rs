@@ -5,7 +5,7 @@
 //! run the same: the futures of the former never wait, and [`ready`] takes what came of them. [`code`] says what an error
 //! means for call and connection.
 //!
-//! An operation that writes is several statements, for which nobody else may write between them: it is called within a
+//! Where an operation that writes is several statements, nobody else may write between them: it is called within a
 //! transaction that was begun with [`BEGIN`].
 
 pub mod code;

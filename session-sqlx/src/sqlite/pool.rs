@@ -44,6 +44,14 @@ impl Connections {
         Ok(Reading { connection, connections: self })
     }
 
+    /// A connection for one statement, which is a transaction of its own.
+    pub(super) async fn alone(&self) -> Result<Alone<'_>> {
+        let mut turn = Turn::wait(&self.turns).await;
+        let reading = self.reading().await?;
+        turn.locked();
+        Ok(Alone { reading, _turn: turn })
+    }
+
     /// A connection within a transaction that holds the lock for writing.
     pub(super) async fn writing(&self) -> Result<Writing<'_>> {
         let mut turn = Turn::wait(&self.turns).await;
@@ -89,6 +97,24 @@ impl Reading<'_> {
                 Err(failure.into_error(&self.connections.table))
             }
         }
+    }
+}
+
+/// A connection on which one statement writes.
+pub(super) struct Alone<'a> {
+    reading: Reading<'a>,
+    _turn: Turn<'a>,
+}
+
+impl Alone<'_> {
+    pub(super) fn db(&mut self) -> Open<'_> {
+        self.reading.db()
+    }
+
+    /// Decides what becomes of the connection. The statement may have failed as it was committed.
+    pub(super) fn end<T>(self, outcome: Result<T, Failure>) -> Result<T> {
+        let in_doubt = outcome.as_ref().is_err_and(Failure::leaves_commit_in_doubt);
+        self.reading.end(outcome).map_err(|error| if in_doubt { error.with_in_doubt(true) } else { error })
     }
 }
 

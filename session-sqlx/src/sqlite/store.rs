@@ -30,7 +30,8 @@ pub(super) const BACKEND: &str = "sqlite";
 /// Each operation that writes is a transaction, which takes SQLite's lock for writing as it begins; gathered operations are
 /// one together. Within one process clone the store instead of building it twice: its clones take turns.
 ///
-/// sqlx hands each statement to a thread, and back. Where that matters, session-sqlite is quicker.
+/// sqlx hands each statement to a thread, and back. So an operation alone is one statement where that can decide it.
+/// Many callers at once are quicker with session-sqlite.
 ///
 /// # Cancel safety
 /// An operation whose future is dropped is done wholly or not at all. Its connection is closed.
@@ -102,7 +103,7 @@ impl SqliteStore {
     }
 }
 
-/// An operation on a connection that is read with, or in a transaction that writes.
+/// An operation on a connection that is read with, by one statement that writes, or in a transaction that writes.
 macro_rules! run {
     ($store:ident.$operation:ident($($argument:expr),*) reading) => {{
         let (layout, connections) = $store.parts();
@@ -110,18 +111,18 @@ macro_rules! run {
         let outcome = layout.$operation(&mut reading.db(), $($argument),*).await;
         reading.end(outcome)
     }};
+    ($store:ident.$operation:ident($($argument:expr),*) alone) => {{
+        let (layout, connections) = $store.parts();
+        let mut alone = connections.alone().await?;
+        let outcome = layout.$operation(&mut alone.db(), $($argument),*).await;
+        alone.end(outcome)
+    }};
     ($store:ident.$operation:ident($($argument:expr),*) writing) => {{
         let (layout, connections) = $store.parts();
         let mut writing = connections.writing().await?;
         let outcome = layout.$operation(&mut writing.db(), $($argument),*).await;
         writing.end(outcome).await
     }};
-}
-
-impl SqliteStore {
-    async fn write_alone(&self, write: &Write, now: Timestamp) -> Result<Written> {
-        run!(self.write(write, now) writing)
-    }
 }
 
 #[async_trait]
@@ -139,7 +140,7 @@ impl Store for SqliteStore {
     }
 
     async fn create(&self, create: &Create, now: Timestamp) -> Result<Created> {
-        run!(self.create(create, now) writing)
+        run!(self.create(create, now) alone)
     }
 
     async fn load(&self, load: &Load, now: Timestamp) -> Result<Loaded> {
@@ -147,15 +148,21 @@ impl Store for SqliteStore {
     }
 
     async fn update(&self, update: &Update, now: Timestamp) -> Result<Updated> {
-        run!(self.update(update, now) writing)
+        match run!(self.update_at_once(update, now) alone)? {
+            Some(updated) => Ok(updated),
+            None => run!(self.update(update, now) writing),
+        }
     }
 
     async fn touch(&self, touch: &Touch, now: Timestamp) -> Result<Touched> {
-        run!(self.touch(touch, now) writing)
+        match run!(self.touch_at_once(touch, now) alone)? {
+            Some(touched) => Ok(touched),
+            None => run!(self.touch(touch, now) writing),
+        }
     }
 
     async fn destroy(&self, destroy: &Destroy, now: Timestamp) -> Result<bool> {
-        run!(self.destroy(destroy, now) writing)
+        run!(self.destroy(destroy, now) alone)
     }
 
     async fn rotate(&self, rotate: &Rotate, now: Timestamp) -> Result<Rotated> {
@@ -167,16 +174,16 @@ impl Store for SqliteStore {
     }
 
     async fn destroy_principal(&self, destroy: &DestroyPrincipal, now: Timestamp) -> Result<u64> {
-        run!(self.destroy_principal(destroy, now) writing)
+        run!(self.destroy_principal(destroy, now) alone)
     }
 
     async fn forget_principal(&self, principal: &Principal, now: Timestamp) -> Result<u64> {
-        run!(self.forget_principal(principal, now) writing)
+        run!(self.forget_principal(principal, now) alone)
     }
 
     async fn purge_expired(&self, now: Timestamp, limit: NonZeroU32) -> Result<u64> {
         if self.0.limit_subquery {
-            return run!(self.purge_expired(now, limit) writing);
+            return run!(self.purge_expired(now, limit) alone);
         }
         let found = run!(self.find_expired(now, limit) reading)?;
         run!(self.purge_found(&found, now) writing)
@@ -197,7 +204,7 @@ impl Store for SqliteStore {
     }
 
     async fn clear(&self) -> Result<u64> {
-        run!(self.clear() writing)
+        run!(self.clear() alone)
     }
 
     async fn server_time(&self) -> Result<Timestamp> {
@@ -264,7 +271,7 @@ impl Store for SqliteStore {
         }
         let mut outcomes = Vec::with_capacity(writes.len());
         for write in writes {
-            outcomes.push(self.write_alone(write, now).await);
+            outcomes.push(write.apply(self, now).await);
         }
         Ok(outcomes)
     }

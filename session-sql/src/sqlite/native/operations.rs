@@ -1,5 +1,5 @@
 //! The operations of the native layout. Nobody else writes between two statements of one: they are within one
-//! transaction, which holds the lock for writing.
+//! transaction, which holds the lock for writing. An operation of one statement is right without it, too.
 
 use std::num::NonZeroU32;
 
@@ -95,6 +95,44 @@ impl Native {
             found.version.next()
         };
         Ok(Updated::Saved(version))
+    }
+
+    /// An update by one statement, which needs no transaction. None has changed nothing:
+    /// [`update`](Native::update) does it, or says why it is not done.
+    pub async fn update_at_once<S: Step>(
+        &self,
+        db: &mut S,
+        update: &Update,
+        now: Timestamp,
+    ) -> Answer<Option<Updated>, S> {
+        let values = [
+            ("key", (&update.key).into()),
+            ("payload", (&update.payload).into()),
+            ("expires_at", update.expires_at.into()),
+            ("principal", update.principal.as_ref().into()),
+            ("expected", update.expected.into()),
+            ("now", now.into()),
+        ];
+        let saved = db.first(self.sql.update_at_once.bind(&values), read_version::<S>).await?;
+        Ok(saved.map(Updated::Saved))
+    }
+
+    /// A touch by one statement, which needs no transaction. None has changed nothing: [`touch`](Native::touch) does it,
+    /// or says why it is not done.
+    pub async fn touch_at_once<S: Step>(
+        &self,
+        db: &mut S,
+        touch: &Touch,
+        now: Timestamp,
+    ) -> Answer<Option<Touched>, S> {
+        let values = [
+            ("key", (&touch.key).into()),
+            ("expires_at", touch.expires_at.into()),
+            ("expected", touch.expected.into()),
+            ("now", now.into()),
+        ];
+        let moved = db.execute(self.sql.touch_in_bucket.bind(&values)).await? == 1;
+        Ok(moved.then_some(Touched::Moved))
     }
 
     /// As [`Store::touch`](session_core::contract::Store::touch).
