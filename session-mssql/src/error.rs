@@ -155,13 +155,19 @@ fn server(token: &TokenError) -> Error {
         number => numbered(number, token.class()),
     };
     match token.code() {
-        code if QUOTES.contains(&code) => error,
+        code if may_quote(code) => error,
         _ => error.with_source(Tiberius::Server(token.clone())),
     }
 }
 
 /// Numbers whose texts quote keys and values: of a duplicate key, of a text that is cut, of what cannot be converted.
 const QUOTES: &[u32] = &[220, 232, 244, 245, 248, 1505, 2601, 2627, 2628, 8114, 13609];
+
+/// True if the server's own words may quote a value. From 50000 on they are a trigger's or a procedure's (THROW,
+/// RAISERROR), or Babelfish's, which has a number of its own for all that PostgreSQL says.
+fn may_quote(number: u32) -> bool {
+    QUOTES.contains(&number) || (number >= 50_000 && number != NOT_IN_CODE_PAGE)
+}
 
 /// What is known of some numbers.
 struct Known {

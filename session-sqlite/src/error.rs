@@ -78,7 +78,9 @@ pub(crate) fn classify(source: Arc<rusqlite::Error>, table: &str) -> Error {
         .with_in_doubt(false)
         .with_source(source);
     };
-    code::classify(sqlite.extended_code, &said(&source), table).with_source(source)
+    let words = said(&source);
+    let error = code::classify(sqlite.extended_code, &words, table);
+    if code::may_quote(sqlite.extended_code, &words) { error } else { error.with_source(source) }
 }
 
 /// SQLite's codes. Those of a statement that could not be prepared are in a variant that rusqlite has with some versions of

@@ -99,7 +99,10 @@ impl From<DieselError> for Failed {
 /// are passed on: their `Debug` shows what was received.
 pub(super) fn of_client(error: &mysql_async::Error, schema: &str) -> Fault {
     match error {
-        Client::Server(server) => number::fault(Some(&server.code.to_string()), &server.message, schema),
+        Client::Server(server) => {
+            let message = number::words(&server.state, &server.message);
+            number::fault(Some(&server.code.to_string()), message, schema)
+        }
         Client::Driver(DriverError::PacketTooLarge) => number::fault(Some("1153"), "", schema),
         Client::Io(_) | Client::Driver(DriverError::ConnectionClosed) => {
             let error = Error::unavailable(format!("the connection broke: {error}")).with_unreachable();

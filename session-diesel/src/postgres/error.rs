@@ -115,7 +115,8 @@ pub(super) fn of_client(error: &tokio_postgres::Error, schema: &str) -> Fault {
         let cause = StdError::source(error).map(|source| format!(": {source}")).unwrap_or_default();
         return of_transport(&format!("{error}{cause}"));
     };
-    let (code, message) = (server.code().code(), server.message());
+    let code = server.code().code();
+    let message = sqlstate::words(server.routine(), server.message());
     match server.parsed_severity() {
         Some(Severity::Fatal | Severity::Panic) => sqlstate::ended(code, message, schema),
         _ => sqlstate::fault(Some(code), message, schema),

@@ -24,6 +24,14 @@ pub const IN_CLEAR: &str = "the MySQL URL has enable_cleartext_plugin, with whic
 pub(super) const PACKET_TOO_LARGE: &str =
     "the payload does not fit into one packet; raise max_allowed_packet on the server, or store less";
 
+/// What is said of a trigger's own error, in place of its words.
+const RAISED: &str =
+    "a trigger on the table refuses this; its words may quote a value, and are not passed on";
+
+/// What is said of an error that is not in the table.
+const UNKNOWN: &str = "the server answered with an error that is not known here; its words may quote a value, and are not \
+    passed on: look it up by its number";
+
 /// What an error means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Means {
@@ -54,8 +62,12 @@ enum Means {
     Scarce,
     Prepared,
     BinaryLog,
-    /// Anything else: the server's own words say it.
+    /// A trigger's own error, in words of its author's.
+    Raised,
+    /// What the server's own words say.
     Refused,
+    /// Not in the table: whose words it has is not known either.
+    Unknown,
 }
 
 /// Whether an error leaves it open what was done.
@@ -155,7 +167,7 @@ const TABLE: &[(&str, Means, Done, &str)] = &[
     ("1665", Means::BinaryLog, Nothing, "S: ER_BINLOG_STMT_MODE_AND_ROW_ENGINE: refused before it runs"),
     ("1064", Means::Refused, Nothing, "S: ER_PARSE_ERROR"),
     ("1193", Means::Refused, Nothing, "S: ER_UNKNOWN_SYSTEM_VARIABLE"),
-    ("1644", Means::Refused, Nothing, "S: ER_SIGNAL_EXCEPTION: a trigger's own error, which ends its statement"),
+    ("1644", Means::Raised, Nothing, "S: ER_SIGNAL_EXCEPTION: a trigger's own error, which ends its statement"),
     ("1231", Means::Refused, Nothing, "S: ER_WRONG_VALUE_FOR_VAR"),
     ("1235", Means::Refused, Nothing, "S: ER_NOT_SUPPORTED_YET"),
     ("1267", Means::Refused, Nothing, "S: ER_CANT_AGGREGATE_2COLLATIONS"),
@@ -176,7 +188,13 @@ fn decision(number: &str, message: &str) -> (Means, Done) {
         return (Means::Ended, Nothing);
     }
     let found = TABLE.iter().find(|(entry, ..)| *entry == number);
-    found.map_or((Means::Refused, Maybe), |(_, means, done, _)| (*means, *done))
+    found.map_or((Means::Unknown, Maybe), |(_, means, done, _)| (*means, *done))
+}
+
+/// The words of an error, by its SQLSTATE: none of a trigger's own, whatever number it chose.
+pub fn words<'a>(sqlstate: &str, message: &'a str) -> &'a str {
+    // "S: SIGNAL": the class of what the server itself does not signal.
+    if sqlstate.starts_with("45") { "" } else { message }
 }
 
 /// Classifies what the server, or a proxy before it, answered to a statement. `number` is the error's, where the client
@@ -184,8 +202,8 @@ fn decision(number: &str, message: &str) -> (Means, Done) {
 pub fn fault(number: Option<&str>, message: &str, schema: &str) -> Fault {
     use Link::{Lost, Sound, Unfit};
 
-    let (means, done) = number.map_or((Means::Refused, Maybe), |number| decision(number, message));
-    let says = |what: &str| format!("{what} ({message})");
+    let (means, done) = number.map_or((Means::Unknown, Maybe), |number| decision(number, message));
+    let says = |what: &str| if message.is_empty() { what.to_owned() } else { format!("{what} ({message})") };
     let backend = |what: String| Error::new(ErrorKind::Backend, what);
     let (error, link) = match means {
         Means::Conflict => {
@@ -249,7 +267,10 @@ pub fn fault(number: Option<&str>, message: &str, schema: &str) -> Fault {
             ),
             Unfit,
         ),
+        Means::Raised => (backend(RAISED.to_owned()), Unfit),
+        Means::Refused if message.is_empty() => (backend(RAISED.to_owned()), Unfit),
         Means::Refused => (backend(format!("the server answered: {message}")), Unfit),
+        Means::Unknown => (backend(UNKNOWN.to_owned()), Unfit),
     };
     let error = error.with_in_doubt(done == Maybe);
     let error = match number {
@@ -379,6 +400,22 @@ mod tests {
         for message in ["Truncated incorrect DOUBLE value: 'x'", "Incorrect datetime value: 'x' for column"] {
             assert_eq!(of_message(message), Some("1292"), "{message}");
         }
+    }
+
+    #[test]
+    fn what_a_trigger_says_is_not_passed_on_whatever_number_it_chooses() {
+        for number in ["1644", "3819", "1142", "1205", "1040", "1105", "30001", "50000"] {
+            let error = fault(Some(number), words("45000", "not secret"), "").error;
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains("secret") && !shown.contains("()"), "{number}: {shown}");
+        }
+        // Without the SQLSTATE, by the number; and where that is not known either.
+        for number in [Some("1644"), Some("30001"), None] {
+            let error = fault(number, "not secret", "").error;
+            assert!(!format!("{error} {error:?}").contains("secret"), "{number:?}: {error:?}");
+        }
+        assert!(!fault(Some("1644"), "", "").error.is_in_doubt());
+        assert_eq!(words("42S02", "Table 'x' doesn't exist"), "Table 'x' doesn't exist");
     }
 
     #[test]

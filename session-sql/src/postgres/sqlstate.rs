@@ -9,6 +9,17 @@ pub use super::message::of_message;
 /// A division by zero: how a statement of ours says that it is to be sent again.
 pub(super) const LOOK_AGAIN: &str = "22012";
 
+/// The routine of the server in which a trigger's own error begins (pl_exec.c), as the protocol tells it.
+const RAISE: &str = "exec_stmt_raise";
+
+/// What is said of a trigger's own error, in place of its words.
+const RAISED: &str = "a trigger or a rule on the table refuses this; its words may quote a value, and stand in the server's \
+    log";
+
+/// What is said of an error that is not in the table.
+const UNKNOWN: &str = "the server answered with an error that is not known here; its words may quote a value, and stand in \
+    the server's log";
+
 /// What is said in place of the server's words, which quote the value.
 const VALUE_REFUSED: &str = "the server takes a value for one that cannot be; run the doctor on the table, and look at what \
     triggers, rules and domains make of it";
@@ -49,8 +60,12 @@ enum Means {
     /// Connections, memory: later there may be some.
     Scarce,
     Constraint,
-    /// Anything else: the server's own words say it.
+    /// A trigger's own error, in words of its author's.
+    Raised,
+    /// What the server's own words say.
     Refused,
+    /// Not in the table: whose words it has is not known either.
+    Unknown,
 }
 
 /// Whether an error leaves it open what was done.
@@ -114,7 +129,7 @@ const TABLE: &[(&str, Means, Done, &str)] = &[
     ("42", Means::Refused, Nothing, "A: syntax error or access rule violation"),
     ("44", Means::Refused, Nothing, "A: WITH CHECK OPTION violation"),
     ("54", Means::Refused, Nothing, "A: program limit exceeded"),
-    ("P0", Means::Refused, Nothing, "A: PL/pgSQL error: of a trigger"),
+    ("P0", Means::Raised, Nothing, "A: PL/pgSQL error: of a trigger"),
     ("55", Means::Refused, Nothing, "A: object not in prerequisite state"),
     // 58 (system error: I/O; pgpool, pgcat) and XX (internal error; Odyssey, Supavisor, pgcat) are left open: poolers
     // send both when they lose a server, whatever it was doing.
@@ -130,16 +145,21 @@ pub fn is_mixed(code: &str) -> bool {
 fn decision(code: &str) -> (Means, Done) {
     let found = TABLE.iter().find(|(entry, ..)| *entry == code);
     let class = || TABLE.iter().find(|(entry, ..)| entry.len() == 2 && code.get(..2) == Some(entry));
-    found.or_else(class).map_or((Means::Refused, Maybe), |(_, means, done, _)| (*means, *done))
+    found.or_else(class).map_or((Means::Unknown, Maybe), |(_, means, done, _)| (*means, *done))
 }
 
-/// Classifies what the server, or a pooler before it, answered to a statement. `message` is its own, and `schema_sql` is
-/// what would make the table.
+/// The words of an error, by the routine of the server that gave it: none of a trigger's own, whatever code it chose.
+pub fn words<'a>(routine: Option<&str>, message: &'a str) -> &'a str {
+    if routine == Some(RAISE) { "" } else { message }
+}
+
+/// Classifies what the server, or a pooler before it, answered to a statement. `message` is its own, as
+/// [`words`] gives it, and `schema_sql` is what would make the table.
 pub fn fault(code: Option<&str>, message: &str, schema_sql: &str) -> Fault {
     use Link::{Lost, Sound, Unfit};
 
-    let (means, done) = code.map_or((Means::Refused, Maybe), decision);
-    let says = |what: &str| format!("{what} ({message})");
+    let (means, done) = code.map_or((Means::Unknown, Maybe), decision);
+    let says = |what: &str| if message.is_empty() { what.to_owned() } else { format!("{what} ({message})") };
     let backend = |what: String| Error::new(ErrorKind::Backend, what);
     let (error, link) = match means {
         // Of our own making: whoever sent the statement sends it again.
@@ -190,7 +210,10 @@ pub fn fault(code: Option<&str>, message: &str, schema_sql: &str) -> Fault {
         Means::Scarce => (Error::unavailable(says("the server lacks resources")), Unfit),
         // There is one more constraint on the table. The message names it and no value.
         Means::Constraint => (backend(says("the table has a constraint that is not ours; drop it")), Sound),
+        Means::Raised => (backend(RAISED.to_owned()), Unfit),
+        Means::Refused if message.is_empty() => (backend(RAISED.to_owned()), Unfit),
         Means::Refused => (backend(format!("the server answered: {message}")), Unfit),
+        Means::Unknown => (backend(UNKNOWN.to_owned()), Unfit),
     };
     Fault { error: with_code(error.with_in_doubt(done == Maybe), code), link }
 }
@@ -200,7 +223,7 @@ pub fn fault(code: Option<&str>, message: &str, schema_sql: &str) -> Fault {
 /// XX000.
 pub fn ended(code: &str, message: &str, schema_sql: &str) -> Fault {
     let error = match decision(code) {
-        (Means::Refused, Maybe) => {
+        (Means::Refused | Means::Unknown, Maybe) => {
             Error::unavailable(format!("the server, or a pooler before it, ended the connection ({message})"))
                 .with_unreachable()
                 .with_code(code)
@@ -442,10 +465,25 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_knows_is_said_in_the_server_s_words() {
-        let fault = server("the moon is full");
-        assert_eq!((fault.error.kind(), fault.error.code()), (ErrorKind::Backend, None));
-        assert!(fault.error.to_string().contains("the moon is full") && fault.error.is_in_doubt());
+    fn what_nobody_knows_is_in_doubt_and_its_words_are_not_passed_on() {
+        for code in [None, Some("U0001"), Some("72000")] {
+            let Fault { error, .. } = fault(code, "the moon is secret", "");
+            assert_eq!((error.kind(), error.code(), error.is_in_doubt()), (ErrorKind::Backend, code, true));
+            assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_trigger_says_is_not_passed_on_whatever_code_it_chooses() {
+        for code in ["P0001", "U0001", "23514", "42501", "42P01", "55P03", "53200", "44000", "XX000"] {
+            let Fault { error, .. } = fault(Some(code), words(Some("exec_stmt_raise"), "not secret"), "");
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains("secret") && !shown.contains("()"), "{shown}");
+        }
+        let raised = fault(Some("P0001"), "not secret", "").error;
+        assert!(!raised.to_string().contains("secret") && !raised.is_in_doubt(), "{raised}");
+        let checked = words(Some("ExecConstraints"), "violates check constraint \"other\"");
+        assert!(fault(Some("23514"), checked, "").error.to_string().contains("other"));
     }
 
     #[test]

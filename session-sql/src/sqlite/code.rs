@@ -24,6 +24,8 @@ const CANTOPEN: i32 = 14;
 const PROTOCOL: i32 = 15;
 const TOOBIG: i32 = 18;
 const CONSTRAINT: i32 = 19;
+/// A trigger's RAISE, whose words may be any expression's value, from SQLite 3.47 on.
+const CONSTRAINT_TRIGGER: i32 = CONSTRAINT | 7 << 8;
 const AUTH: i32 = 23;
 const NOTADB: i32 = 26;
 
@@ -50,6 +52,13 @@ pub fn leaves_commit_in_doubt(code: i32) -> bool {
             // Refused, or rolled back on demand.
             | CONSTRAINT | ABORT | INTERRUPT
     )
+}
+
+/// True if SQLite's own words may quote a value of the row: those of a trigger, and of a function that is given one. What
+/// SQLite finds wrong with a statement of ours quotes names alone.
+pub fn may_quote(code: i32, said: &str) -> bool {
+    let is_about_names = ["no such ", "table ", "near "].iter().any(|beginning| said.starts_with(beginning));
+    code == CONSTRAINT_TRIGGER || (code & PRIMARY == ERROR && !is_about_names)
 }
 
 /// SQLite's error, by its code and in its words, on a table. Nothing was changed, unless the caller says otherwise.
@@ -128,6 +137,24 @@ mod tests {
         assert!(moved.to_string().contains("moved or removed"), "{moved}");
         assert!(spoils_connection(READONLY_DBMOVED) && !moved.is_in_doubt());
         assert!(classify(READONLY, "", "t").to_string().contains("let this user write"));
+    }
+
+    #[test]
+    fn words_that_may_quote_a_value_are_told_from_those_about_names() {
+        for (code, said) in
+            [(CONSTRAINT_TRIGGER, "no: secret"), (ERROR, "bad JSON path: 'secret'"), (ERROR, "")]
+        {
+            assert!(may_quote(code, said), "{said}");
+        }
+        for (code, said) in [
+            (ERROR, "no such table: t"),
+            (ERROR, "no such column: version"),
+            (ERROR, "table t has no column named version"),
+            (CONSTRAINT, "CHECK constraint failed: other"),
+            (FULL, "database or disk is full"),
+        ] {
+            assert!(!may_quote(code, said), "{said}");
+        }
     }
 
     #[test]

@@ -10,7 +10,10 @@ use crate::error::{lost, refused, unfit};
 /// Classifies what an operation came back with. `schema` is what would make the table.
 pub(super) fn of_query(error: &sqlx::Error, schema: &str) -> Fault {
     match (of_server(error), error) {
-        (Some(server), _) => number::fault(Some(&server.number().to_string()), server.message(), schema),
+        (Some(server), _) => {
+            let message = number::words(server.code().unwrap_or_default(), server.message());
+            number::fault(Some(&server.number().to_string()), message, schema)
+        }
         (None, sqlx::Error::Io(_)) => lost(error),
         (None, other) => unfit(other),
     }

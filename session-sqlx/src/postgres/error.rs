@@ -24,7 +24,7 @@ pub(super) fn of_query(error: &sqlx::Error, schema: &str) -> Fault {
             other => unfit(other),
         };
     };
-    let (code, message) = (server.code(), server.message());
+    let (code, message) = (server.code(), sqlstate::words(server.routine(), server.message()));
     match server.severity() {
         PgSeverity::Fatal | PgSeverity::Panic => sqlstate::ended(code, message, schema),
         _ if sqlstate::is_mixed(code) => {

@@ -56,11 +56,14 @@ pub(super) fn connecting(error: sqlx::Error) -> Error {
 }
 
 fn classify(error: sqlx::Error, table: &str) -> Error {
-    let classified = match (&error, code_of(&error)) {
-        (sqlx::Error::Database(sqlite), Some(code)) => code::classify(code, sqlite.message(), table),
-        _ => Error::new(ErrorKind::Backend, "sqlx failed; see the source").with_in_doubt(false),
+    let (classified, may_quote) = match (&error, code_of(&error)) {
+        (sqlx::Error::Database(sqlite), Some(code)) => {
+            let said = sqlite.message();
+            (code::classify(code, said, table), code::may_quote(code, said))
+        }
+        _ => (Error::new(ErrorKind::Backend, "sqlx failed; see the source").with_in_doubt(false), false),
     };
-    classified.with_source(error)
+    if may_quote { classified } else { classified.with_source(error) }
 }
 
 /// SQLite's extended code.
