@@ -374,7 +374,16 @@ impl Ctx {
         namespace: &Namespace,
         via: Option<SocketAddr>,
     ) -> Verdict<Arc<dyn Store>> {
-        let store = self.shared.subject.open(namespace, via).await?;
+        self.prepare(self.shared.subject.open(namespace, via).await?)
+    }
+
+    /// A handle on a namespace whose table lacks characters, where there is such a table.
+    pub(crate) async fn open_narrow(&self, namespace: &Namespace) -> Verdict<Option<Arc<dyn Store>>> {
+        let store = self.shared.subject.open_narrow(namespace).await?;
+        store.map(|store| self.prepare(store)).transpose()
+    }
+
+    fn prepare(&self, store: Arc<dyn Store>) -> Verdict<Arc<dyn Store>> {
         let store = Arc::new(Checked::new(store));
         if self.shared.travel == Travel::Kept {
             if !store.capabilities().versions {

@@ -181,4 +181,4 @@ pub use namespace::Namespace;
 pub use options::Options;
 pub use report::CaseReport;
 pub use runner::{main, run};
-pub use subject::{Availability, Part, Subject};
+pub use subject::{Availability, Objection, Part, Subject};

@@ -33,6 +33,25 @@ impl Part {
     pub const ALL: [Part; 5] = [Part::Payload, Part::Expiry, Part::Creation, Part::Version, Part::Principal];
 }
 
+/// How a database itself refuses a row, and quotes it in its message: [`Subject::object`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Objection {
+    /// A constraint that is not the store's own.
+    Constraint,
+    /// The payload is taken for a value of another type.
+    Conversion,
+    /// A trigger's own error.
+    Trigger,
+}
+
+impl Objection {
+    /// Every way that there is.
+    pub const ALL: [Objection; 3] = [Objection::Constraint, Objection::Conversion, Objection::Trigger];
+
+    /// What the payloads that are refused begin with. The database has one of them before it objects.
+    pub const WORD: &'static str = "objectionable";
+}
+
 /// What a run of the suite is about: opens stores of one backend, in one layout or mode.
 ///
 /// Four methods have no default, and are enough. Each of the others opens the way to more cases: what stays at its default
@@ -43,6 +62,8 @@ impl Part {
 /// | [`address`](Subject::address) | a network that cuts, forgets, swallows or is slow |
 /// | [`durable`](Subject::durable) | the death of the application |
 /// | [`corrupt`](Subject::corrupt), [`damage`](Subject::damage) | rows that cannot be read |
+/// | [`object`](Subject::object) | a database that refuses a row, and quotes it |
+/// | [`open_narrow`](Subject::open_narrow) | a table that does not hold every character |
 /// | [`raw_dump`](Subject::raw_dump), [`raw_rows`](Subject::raw_rows) | secrets in the table, and what a destroy leaves behind |
 /// | [`lock`](Subject::lock), [`statements_under_way`](Subject::statements_under_way), [`pool_size`](Subject::pool_size) | a table that is locked |
 /// | [`limit_idle`](Subject::limit_idle) | a server that closes connections at rest |
@@ -193,6 +214,22 @@ pub trait Subject: Send + Sync + 'static {
             Part::Payload => self.corrupt(namespace, key).await,
             Part::Expiry | Part::Creation | Part::Version | Part::Principal => Ok(false),
         }
+    }
+
+    /// Lets the database itself refuse, in this way, each row of the namespace whose payload begins with
+    /// [`Objection::WORD`], from now on. At least the payload stands in the server's message, or in the details of it.
+    /// Returns `false`, the default, if the backend has no such way.
+    async fn object(&self, namespace: &Namespace, objection: Objection) -> Result<bool> {
+        let _ = (namespace, objection);
+        Ok(false)
+    }
+
+    /// As [`open`](Subject::open), on a table whose payloads hold the characters of Latin-1 and no other. Only where such a
+    /// table leaves nothing behind that [`remove`](Subject::remove) does not find. Defaults to `None`: there is no such
+    /// table.
+    async fn open_narrow(&self, namespace: &Namespace) -> Result<Option<Arc<dyn Store>>> {
+        let _ = namespace;
+        Ok(None)
     }
 
     /// Passwords, and all other texts that no error, log or trace may contain. Defaults to none.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use conformance::{Availability, CaseInfo, Guarantee, Kind, Namespace, Part, Subject};
+use conformance::{Availability, CaseInfo, Guarantee, Kind, Namespace, Objection, Part, Subject};
 use session_core::contract::Store;
 use session_core::{Error, ErrorKind, KeyFormat, Result, SessionKey, TableName};
 use session_mssql::tiberius::{self, Client, ColumnData, Config, Row, ToSql};
@@ -228,6 +228,22 @@ impl Subject for Mssql {
             // It takes the change of the column, and still refuses what the change allows.
             Err(_) if is_babelfish() => Ok(false),
             updated => updated.map(|_| true),
+        }
+    }
+
+    /// Its other constraints quote nothing, and a trigger is no part of a table that is read with OUTPUT.
+    async fn object(&self, namespace: &Namespace, objection: Objection) -> Result<bool> {
+        let column = self.column(namespace, Part::Payload).filter(|_| objection == Objection::Conversion);
+        let Some((payload, ..)) = column else { return Ok(false) };
+        let objects = format!(
+            "ALTER TABLE [{namespace}] WITH NOCHECK ADD CONSTRAINT [{namespace}_objects] CHECK \
+             (CASE WHEN [{payload}] LIKE N'{}%' THEN CAST([{payload}] AS int) ELSE 0 END = 0)",
+            Objection::WORD
+        );
+        match sql_of_our_own(&self.config, &objects, &[]).await {
+            // Of NOCHECK it knows less.
+            Err(_) if is_babelfish() => Ok(false),
+            added => added.map(|_| true),
         }
     }
 

@@ -273,7 +273,7 @@ async fn a_refused_write_in_a_batch_harms_no_other(ctx: Ctx) -> Verdict {
     expect_others_done(&fixture, nul, false).await
 }
 
-fn create(fixture: &Fixture, id: &str, payload: &str) -> Verdict<Write> {
+pub(super) fn create(fixture: &Fixture, id: &str, payload: &str) -> Verdict<Write> {
     Ok(Write::Create(Create {
         key: fixture.key(id)?,
         payload: Payload::from(payload),
@@ -284,7 +284,7 @@ fn create(fixture: &Fixture, id: &str, payload: &str) -> Verdict<Write> {
 }
 
 /// Puts a write between two creates. It may also be done, unless it must not be.
-async fn expect_others_done(fixture: &Fixture, between: Write, must_fail: bool) -> Verdict {
+pub(super) async fn expect_others_done(fixture: &Fixture, between: Write, must_fail: bool) -> Verdict {
     fixture.store.clear().await?;
     let writes = [create(fixture, "a", "p")?, between, create(fixture, "b", "p")?];
     match fixture.store.write_many(&writes, fixture.now(0)).await {
@@ -296,7 +296,7 @@ async fn expect_others_done(fixture: &Fixture, between: Write, must_fail: bool) 
                     Ok(written) => {
                         ensure!(
                             position != 1 || !must_fail,
-                            "a write with a key of the other format is done"
+                            "a write that cannot be done is said to be done"
                         );
                         done += 1;
                         ensure_eq!(written, Written::Created(Created::Created), "a create of a batch");

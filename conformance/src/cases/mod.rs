@@ -3,6 +3,7 @@
 mod by_principal;
 mod cached;
 mod cancel;
+mod characters;
 mod concurrent;
 mod contained;
 mod create;
@@ -19,6 +20,7 @@ mod network;
 mod payload;
 mod principals;
 mod purge;
+mod refusals;
 mod remains;
 mod rotation;
 mod secrets;
@@ -41,6 +43,7 @@ pub(crate) const ALL: &[&[Case]] = &[
     touch::CASES,
     rotation::CASES,
     payload::CASES,
+    characters::CASES,
     known::CASES,
     models::CASES,
     handle::CASES,
@@ -54,6 +57,7 @@ pub(crate) const ALL: &[&[Case]] = &[
     principals::CASES,
     by_principal::CASES,
     secrets::CASES,
+    refusals::CASES,
     remains::CASES,
     waiting::CASES,
     network::CASES,

@@ -72,7 +72,7 @@ pub(super) fn unseen<T>(ctx: &Ctx, why: &str) -> Verdict<T> {
 }
 
 /// Everything that an error tells, to people and to programs.
-fn everything_about(error: &Error) -> String {
+pub(super) fn everything_about(error: &Error) -> String {
     let mut text = format!("{error} {error:?} {error:#?}");
     let mut source = error.source();
     while let Some(cause) = source {
@@ -82,7 +82,7 @@ fn everything_about(error: &Error) -> String {
     text
 }
 
-fn expect_silent(text: &str, secrets: &[String], what: &str) -> Verdict {
+pub(super) fn expect_silent(text: &str, secrets: &[String], what: &str) -> Verdict {
     ensure!(secrets.iter().all(|secret| !secret.is_empty()), "a secret is empty");
     match find_told(text, secrets) {
         Some(found) => failed(format!("{what} tells a secret {found}")),

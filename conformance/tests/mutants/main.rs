@@ -14,6 +14,7 @@ mod net;
 mod parts;
 mod principals;
 mod rotation;
+mod rules;
 mod store;
 mod subject;
 mod tell;

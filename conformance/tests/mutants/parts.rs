@@ -14,6 +14,7 @@ use crate::cache::Cache;
 use crate::faults::{Fault, On};
 use crate::lock::Lock;
 use crate::net::Net;
+use crate::rules::{Rules, is_held};
 use crate::subject::{End, Form, Row, Rows};
 
 /// The connections of a store.
@@ -25,6 +26,9 @@ pub(crate) struct SmallStore {
     /// The way to the server, where there is one.
     net: Option<Net>,
     lock: Lock,
+    pub(crate) rules: Rules,
+    /// Its payloads hold Latin-1 alone.
+    pub(crate) narrow: bool,
     pub(crate) connections: Semaphore,
     /// The answer of a load that nobody waited for.
     pub(crate) left_over: Mutex<Option<Loaded>>,
@@ -60,12 +64,14 @@ impl Drop for UnderWay<'_> {
 }
 
 impl SmallStore {
-    pub(crate) fn new(form: Form, rows: Rows, net: Option<Net>, lock: Lock) -> SmallStore {
+    pub(crate) fn new(form: Form, rows: Rows, net: Option<Net>, lock: Lock, rules: Rules) -> SmallStore {
         SmallStore {
             form,
             rows,
             net,
             lock,
+            rules,
+            narrow: false,
             connections: Semaphore::new(CONNECTIONS),
             left_over: Mutex::default(),
             cache: Cache::default(),
@@ -194,6 +200,9 @@ impl SmallStore {
             Fault::PayloadsAreTrimmed => text.trim_end().to_owned(),
             Fault::PayloadsEndAtNul => text.split('\0').next().unwrap_or_default().to_owned(),
             Fault::AstralCharactersAreLost => text.replace(|c: char| c > '\u{ffff}', "?"),
+            Fault::LackedCharactersAreReplaced if self.narrow => {
+                text.replace(|character| !is_held(character), "?")
+            }
             Fault::LineEndsAreNormalized => text.replace("\r\n", "\n"),
             _ => text.to_owned(),
         }

@@ -12,6 +12,7 @@ impl SmallStore {
     pub(crate) async fn move_session(&self, rotate: &Rotate, now: Timestamp) -> Result<Rotated> {
         let (from, to) = (self.bytes(&rotate.from), self.bytes(&rotate.to));
         let _connection = self.connect().await?;
+        self.admit(rotate.payload.as_ref().map_or("", |payload| payload.as_str()))?;
         let row = {
             let mut rows = self.rows.lock().unwrap();
             let Some(old) = rows.get(&from).filter(|row| self.is_live(row, now, On::Rotate)).cloned() else {

@@ -35,6 +35,7 @@ impl Store for SmallStore {
     async fn create(&self, create: &Create, now: Timestamp) -> Result<Created> {
         let key = self.bytes(&create.key);
         let _connection = self.connect().await?;
+        self.admit(create.payload.as_str())?;
         let row = Row {
             key: create.key.clone(),
             payload: self.text(&create.payload),
@@ -117,6 +118,7 @@ impl Store for SmallStore {
         if self.is(Fault::PurgesLeaveNobodyIn) {
             purging::is_over().await;
         }
+        self.admit(update.payload.as_str())?;
         if self.is(Fault::UpdateComparesFirst) {
             let version = self.rows.lock().unwrap().get(&key).map(|row| row.version);
             yield_now().await;

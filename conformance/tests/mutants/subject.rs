@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use conformance::{Namespace, Part, Subject};
+use conformance::{Namespace, Objection, Part, Subject};
 use session_core::contract::Store;
 use session_core::{Capabilities, KeyFormat, Principal, Result, SessionKey};
 
@@ -15,6 +15,7 @@ use crate::faults::Fault;
 use crate::lock::Lock;
 use crate::net::Net;
 use crate::parts::{CONNECTIONS, SmallStore};
+use crate::rules::Rules;
 use crate::{tell, wire};
 
 /// The one thing that is wrong, and what the tables can do.
@@ -40,6 +41,7 @@ pub(crate) struct Small {
     server: Option<SocketAddr>,
     tables: Mutex<HashMap<String, Rows>>,
     locks: Mutex<HashMap<Namespace, Lock>>,
+    rules: Mutex<HashMap<Namespace, Rules>>,
 }
 
 impl Small {
@@ -49,11 +51,22 @@ impl Small {
             server: form.served.then(wire::serve),
             tables: Mutex::default(),
             locks: Mutex::default(),
+            rules: Mutex::default(),
         }
     }
 
     fn lock_of(&self, namespace: &Namespace) -> Lock {
         self.locks.lock().unwrap().entry(namespace.clone()).or_default().clone()
+    }
+
+    fn rules_of(&self, namespace: &Namespace) -> Rules {
+        self.rules.lock().unwrap().entry(namespace.clone()).or_default().clone()
+    }
+
+    fn store(&self, namespace: &Namespace, via: Option<SocketAddr>) -> SmallStore {
+        let net = via.or(self.server).map(|server| Net::new(server, self.form.fault));
+        let (lock, rules) = (self.lock_of(namespace), self.rules_of(namespace));
+        SmallStore::new(self.form, self.table(namespace), net, lock, rules)
     }
 
     fn table(&self, namespace: &Namespace) -> Rows {
@@ -77,8 +90,14 @@ impl Subject for Small {
         self.server
     }
     async fn open(&self, namespace: &Namespace, via: Option<SocketAddr>) -> Result<Arc<dyn Store>> {
-        let net = via.or(self.server).map(|server| Net::new(server, self.form.fault));
-        Ok(Arc::new(SmallStore::new(self.form, self.table(namespace), net, self.lock_of(namespace))))
+        Ok(Arc::new(self.store(namespace, via)))
+    }
+    async fn open_narrow(&self, namespace: &Namespace) -> Result<Option<Arc<dyn Store>>> {
+        Ok(Some(Arc::new(self.store(namespace, None).narrowed())))
+    }
+    async fn object(&self, namespace: &Namespace, _: Objection) -> Result<bool> {
+        self.rules_of(namespace).object();
+        Ok(true)
     }
     async fn remove(&self, namespace: &Namespace) -> Result<()> {
         self.tables.lock().unwrap().remove(namespace.as_str());

@@ -6,13 +6,14 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
-use conformance::{Availability, CaseInfo, Namespace, Part, Subject};
+use conformance::{Availability, CaseInfo, Namespace, Objection, Part, Subject};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};
 use session_core::contract::Store;
 use session_core::{Error, Result, SessionKey, TableName};
 use session_diesel::{ConnectTypeorm, MysqlStore};
 
+use crate::variant::objection_of_mysql;
 use crate::{POOL, Variant, host_of, is_our_own_server, password_of, with_host};
 
 const URL: &str = "SESSION_STORE_MYSQL_URL";
@@ -157,6 +158,27 @@ impl Subject for Mysql {
         let update = format!("UPDATE `{namespace}` SET `{damaged}` = {odd} WHERE `{column}` = ?");
         raw.exec_drop(update, (key.as_bytes(),)).await.map_err(raw_error)?;
         Ok(raw.affected_rows() == 1)
+    }
+
+    async fn object(&self, namespace: &Namespace, objection: Objection) -> Result<bool> {
+        let mut raw = self.raw().await?;
+        // A trigger keeps the mode in which it was made.
+        let strict = "SET sql_mode = 'STRICT_ALL_TABLES'".to_owned();
+        let [_, payload] = self.variant.columns();
+        for statement in [vec![strict], objection_of_mysql(objection, namespace, payload)].concat() {
+            raw.query_drop(&statement).await.map_err(raw_error)?;
+        }
+        Ok(true)
+    }
+
+    async fn open_narrow(&self, namespace: &Namespace) -> Result<Option<Arc<dyn Store>>> {
+        drop(self.open(namespace, None).await?);
+        let [_, payload] = self.variant.columns();
+        let narrow =
+            format!("ALTER TABLE `{namespace}` MODIFY `{payload}` longtext CHARACTER SET latin1 NOT NULL");
+        let mut raw = self.raw().await?;
+        raw.query_drop(&narrow).await.map_err(raw_error)?;
+        self.open(namespace, None).await.map(Some)
     }
 
     async fn raw_dump(&self, namespace: &Namespace) -> Result<Option<Vec<u8>>> {

@@ -6,12 +6,13 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
-use conformance::{Availability, CaseInfo, Namespace, Part, Subject};
+use conformance::{Availability, CaseInfo, Namespace, Objection, Part, Subject};
 use session_core::contract::Store;
 use session_core::{Error, KeyFormat, Result, SessionKey, TableName};
 use session_diesel::{ConnectTypeorm, PostgresStore};
 use tokio_postgres::NoTls;
 
+use crate::variant::{no_objection, objection_of_postgres, with_database};
 use crate::{POOL, Variant, host_of, is_our_own_server, password_of, with_host};
 
 /// Tells the connections of the suite's own from those of the stores.
@@ -32,12 +33,43 @@ struct Postgres {
 
 impl Postgres {
     async fn raw(&self) -> Result<tokio_postgres::Client> {
-        let mut config: tokio_postgres::Config = self.url.parse().map_err(raw_error)?;
-        config.application_name(OURS);
-        let (client, connection) = config.connect(NoTls).await.map_err(raw_error)?;
-        tokio::spawn(connection);
-        Ok(client)
+        raw_at(&self.url).await
     }
+
+    /// At a URL, of which `direct` is the one without a proxy.
+    async fn store(&self, url: &str, direct: &str, namespace: &Namespace) -> Result<Arc<dyn Store>> {
+        let builder = PostgresStore::builder()
+            .url(url)
+            .pool_size(POOL)
+            .table(TableName::new(namespace.as_str())?)
+            .key_format(self.variant.key_format())
+            .limit_subquery(self.variant.limit_subquery());
+        if self.variant == Variant::TypeormOld {
+            let columns =
+                "(id varchar(255) PRIMARY KEY NOT NULL, \"expiredAt\" bigint NOT NULL, json text NOT NULL)";
+            let create =
+                format!("SELECT pg_advisory_lock(1); CREATE TABLE IF NOT EXISTS \"{namespace}\" {columns}");
+            run_at(direct, &create).await?;
+        }
+        let store = match self.variant.is_typeorm() {
+            true => builder.connect_typeorm(ConnectTypeorm::new()).connect().await?,
+            false => builder.build()?,
+        };
+        store.create_table().await?;
+        Ok(Arc::new(store))
+    }
+}
+
+async fn raw_at(url: &str) -> Result<tokio_postgres::Client> {
+    let mut config: tokio_postgres::Config = url.parse().map_err(raw_error)?;
+    config.application_name(OURS);
+    let (client, connection) = config.connect(NoTls).await.map_err(raw_error)?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+async fn run_at(url: &str, sql: &str) -> Result<()> {
+    raw_at(url).await?.batch_execute(sql).await.map_err(raw_error)
 }
 
 #[async_trait::async_trait]
@@ -52,30 +84,12 @@ impl Subject for Postgres {
 
     async fn open(&self, namespace: &Namespace, via: Option<SocketAddr>) -> Result<Arc<dyn Store>> {
         let url = via.map_or_else(|| self.url.clone(), |via| with_host(&self.url, &via.to_string()));
-        let builder = PostgresStore::builder()
-            .url(url)
-            .pool_size(POOL)
-            .table(TableName::new(namespace.as_str())?)
-            .key_format(self.variant.key_format())
-            .limit_subquery(self.variant.limit_subquery());
-        if self.variant == Variant::TypeormOld {
-            let columns =
-                "(id varchar(255) PRIMARY KEY NOT NULL, \"expiredAt\" bigint NOT NULL, json text NOT NULL)";
-            let create =
-                format!("SELECT pg_advisory_lock(1); CREATE TABLE IF NOT EXISTS \"{namespace}\" {columns}");
-            self.raw().await?.batch_execute(&create).await.map_err(raw_error)?;
-        }
-        let store = match self.variant.is_typeorm() {
-            true => builder.connect_typeorm(ConnectTypeorm::new()).connect().await?,
-            false => builder.build()?,
-        };
-        store.create_table().await?;
-        Ok(Arc::new(store))
+        self.store(&url, &self.url, namespace).await
     }
 
     async fn remove(&self, namespace: &Namespace) -> Result<()> {
-        let drop = format!("DROP TABLE IF EXISTS \"{namespace}\"");
-        self.raw().await?.batch_execute(&drop).await.map_err(raw_error)
+        let drop = format!("DROP TABLE IF EXISTS \"{namespace}\"; {}", no_objection(namespace));
+        run_at(&self.url, &drop).await
     }
 
     fn address(&self) -> Option<SocketAddr> {
@@ -157,6 +171,24 @@ impl Subject for Postgres {
             None => client.execute(&update, &[&key.as_bytes()]).await,
         };
         Ok(updated.map_err(raw_error)? == 1)
+    }
+
+    async fn object(&self, namespace: &Namespace, objection: Objection) -> Result<bool> {
+        let [_, payload] = self.variant.columns();
+        run_at(&self.url, &objection_of_postgres(objection, namespace, payload)).await?;
+        Ok(true)
+    }
+
+    /// In a database of the suite's own server, which goes with it.
+    async fn open_narrow(&self, namespace: &Namespace) -> Result<Option<Arc<dyn Store>>> {
+        if !is_our_own_server() {
+            return Ok(None);
+        }
+        let database = format!("{namespace}_latin");
+        let create = "TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'";
+        run_at(&self.url, &format!("CREATE DATABASE {database} {create}")).await?;
+        let url = with_database(&self.url, &database);
+        self.store(&url, &url, namespace).await.map(Some)
     }
 
     async fn raw_dump(&self, namespace: &Namespace) -> Result<Option<Vec<u8>>> {

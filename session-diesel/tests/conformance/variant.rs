@@ -1,6 +1,6 @@
 //! How the stores of the servers' drivers are opened; session-sqlx's suite has the same ways.
 
-use conformance::{CaseInfo, Guarantee, Kind, Part};
+use conformance::{CaseInfo, Guarantee, Kind, Namespace, Objection, Part};
 use session_core::KeyFormat;
 
 /// How a store is opened; each way is proven on its own.
@@ -95,6 +95,62 @@ impl Variant {
     }
 }
 
+/// What lets Postgres object to rows. What [`no_objection`] undoes besides the table is made for triggers alone.
+#[cfg(feature = "postgres")]
+pub(crate) fn objection_of_postgres(objection: Objection, table: &Namespace, payload: &str) -> String {
+    let objectionable = format!("\"{payload}\" LIKE '{}%'", Objection::WORD);
+    // The rows that are there may stay as they are.
+    let check = |rule: String| format!("ALTER TABLE \"{table}\" ADD CHECK ({rule}) NOT VALID");
+    match objection {
+        Objection::Constraint => check(format!("NOT ({objectionable})")),
+        Objection::Conversion => {
+            check(format!("CASE WHEN {objectionable} THEN \"{payload}\"::uuid IS NOT NULL ELSE true END"))
+        }
+        // A code of its own, beside the usual ones.
+        Objection::Trigger => format!(
+            "CREATE FUNCTION \"{table}_objects\"() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             IF NEW.{objectionable} THEN RAISE check_violation USING MESSAGE = 'no: ' || NEW.\"{payload}\"; END IF; \
+             RETURN NEW; END $$; \
+             CREATE TRIGGER objects BEFORE INSERT OR UPDATE ON \"{table}\" \
+             FOR EACH ROW EXECUTE FUNCTION \"{table}_objects\"()"
+        ),
+    }
+}
+
+/// Removes what is not removed with the table.
+#[cfg(feature = "postgres")]
+pub(crate) fn no_objection(table: &Namespace) -> String {
+    format!("DROP FUNCTION IF EXISTS \"{table}_objects\"()")
+}
+
+/// What lets MySQL and MariaDB object to rows: the statements, one by one.
+#[cfg(feature = "mysql")]
+pub(crate) fn objection_of_mysql(objection: Objection, table: &Namespace, payload: &str) -> Vec<String> {
+    let triggers = |declare: &str, objects: &str| {
+        let body = format!(
+            "FOR EACH ROW BEGIN DECLARE {declare}; IF NEW.`{payload}` LIKE '{}%' THEN {objects}; END IF; END",
+            Objection::WORD
+        );
+        ["INSERT", "UPDATE"]
+            .map(|on| format!("CREATE TRIGGER `{table}_{on}` BEFORE {on} ON `{table}` {body}"))
+            .to_vec()
+    };
+    match objection {
+        // Its other constraints quote nothing.
+        Objection::Constraint => {
+            vec![format!("ALTER TABLE `{table}` ADD UNIQUE INDEX objects (`{payload}`(100))")]
+        }
+        Objection::Conversion => triggers("parsed date", &format!("SET parsed = NEW.`{payload}`")),
+        Objection::Trigger => triggers(
+            "said varchar(128)",
+            &format!(
+                "SET said = LEFT(NEW.`{payload}`, 128); SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = said, \
+                 MYSQL_ERRNO = 3819"
+            ),
+        ),
+    }
+}
+
 /// Whether the server is the suite's own, so that nobody else minds what is set on it.
 pub(crate) fn is_our_own_server() -> bool {
     std::env::var("CONFORMANCE_CONTROL").is_ok_and(|address| !address.is_empty())
@@ -115,6 +171,16 @@ pub(crate) fn host_of(url: &str) -> Option<&str> {
     let after_scheme = url.split_once("://")?.1;
     let authority = after_scheme.split(['/', '?']).next()?;
     Some(authority.rsplit_once('@').map_or(authority, |(_, host)| host))
+}
+
+/// A URL with another database.
+#[cfg(feature = "postgres")]
+pub(crate) fn with_database(url: &str, database: &str) -> String {
+    let (address, query) = url.split_once('?').map_or((url, None), |(address, query)| (address, Some(query)));
+    let scheme = address.find("://").map_or(0, |at| at + 3);
+    let server = address[scheme..].find('/').map_or(address, |at| &address[..scheme + at]);
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    format!("{server}/{database}{query}")
 }
 
 /// A URL with another host and port.

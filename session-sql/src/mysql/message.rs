@@ -42,6 +42,7 @@ pub fn of_message(message: &str) -> Option<&'static str> {
         ("Parameter of prepared statement which is set through mysql_send_long_data()", "1105"),
         ("Data too long for column", "1406"),
         ("Incorrect string value", "1366"),
+        ("Illegal mix of collations", "1267"),
         ("Truncated incorrect ", "1292"),
         ("Encountered illegal value", "1918"),
         ("Conversion from collation", "3988"),

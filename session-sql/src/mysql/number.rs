@@ -170,7 +170,7 @@ const TABLE: &[(&str, Means, Done, &str)] = &[
     ("1644", Means::Raised, Nothing, "S: ER_SIGNAL_EXCEPTION: a trigger's own error, which ends its statement"),
     ("1231", Means::Refused, Nothing, "S: ER_WRONG_VALUE_FOR_VAR"),
     ("1235", Means::Refused, Nothing, "S: ER_NOT_SUPPORTED_YET"),
-    ("1267", Means::Refused, Nothing, "S: ER_CANT_AGGREGATE_2COLLATIONS"),
+    ("1267", Means::Character, Nothing, "S: ER_CANT_AGGREGATE_2COLLATIONS: of a column that is not of Unicode"),
     ("1295", Means::Refused, Nothing, "S: ER_UNSUPPORTED_PS"),
     ("1305", Means::Refused, Nothing, "S: ER_SP_DOES_NOT_EXIST: a function that this server lacks"),
     ("9006", Means::Refused, Nothing, "ProxySQL: connection is locked to hostgroup …, before it is sent on"),

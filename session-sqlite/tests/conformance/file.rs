@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use conformance::{Namespace, Part, Subject};
+use conformance::{Namespace, Objection, Part, Subject};
 use futures_util::future::BoxFuture;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
@@ -139,6 +139,27 @@ impl Subject for File {
             changes_one(db, &sql, &key)
         })
         .await
+    }
+
+    /// No constraint and no conversion of SQLite's quotes a value.
+    async fn object(&self, namespace: &Namespace, objection: Objection) -> Result<bool> {
+        /// The first version that takes any expression for a trigger's words.
+        const ANY_WORDS: i32 = 3_047_000;
+
+        if objection != Objection::Trigger || rusqlite::version_number() < ANY_WORDS {
+            return Ok(false);
+        }
+        let (payload, word) = (self.payload, Objection::WORD);
+        let trigger = |on: &str| {
+            format!(
+                "CREATE TRIGGER \"{namespace}_{on}\" BEFORE {on} ON \"{namespace}\" \
+                 WHEN NEW.{payload} LIKE '{word}%' \
+                 BEGIN SELECT RAISE(ABORT, 'no: ' || NEW.{payload}); END;"
+            )
+        };
+        let triggers = trigger("INSERT") + &trigger("UPDATE");
+        self.raw(move |db| db.execute_batch(&triggers)).await?;
+        Ok(true)
     }
 
     async fn raw_dump(&self, _namespace: &Namespace) -> Result<Option<Vec<u8>>> {

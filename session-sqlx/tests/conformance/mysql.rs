@@ -5,14 +5,14 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
-use conformance::{Availability, CaseInfo, Namespace, Part, Subject};
+use conformance::{Availability, CaseInfo, Namespace, Objection, Part, Subject};
 use session_core::contract::Store;
 use session_core::{Error, Result, SessionKey, TableName};
 use session_sqlx::sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use session_sqlx::sqlx::{self, AssertSqlSafe, ConnectOptions, Executor, Row};
 use session_sqlx::{ConnectTypeorm, MysqlStore};
 
-use crate::variant::{POOL, Variant, host_of, is_our_own_server, password_of, with_host};
+use crate::variant::{POOL, Variant, host_of, is_our_own_server, objection_of_mysql, password_of, with_host};
 
 const URL: &str = "SESSION_STORE_MYSQL_URL";
 
@@ -154,6 +154,27 @@ impl Subject for Mysql {
         let update = format!("UPDATE `{namespace}` SET `{damaged}` = {odd} WHERE `{column}` = ?");
         let update = sqlx::query(AssertSqlSafe(update)).bind(key.as_bytes());
         Ok(update.execute(&mut raw).await.map_err(raw_error)?.rows_affected() == 1)
+    }
+
+    async fn object(&self, namespace: &Namespace, objection: Objection) -> Result<bool> {
+        let mut raw = self.raw().await?;
+        // A trigger keeps the mode in which it was made.
+        let strict = "SET sql_mode = 'STRICT_ALL_TABLES'".to_owned();
+        let [_, payload] = self.variant.columns();
+        for statement in [vec![strict], objection_of_mysql(objection, namespace, payload)].concat() {
+            run(&mut raw, &statement).await?;
+        }
+        Ok(true)
+    }
+
+    async fn open_narrow(&self, namespace: &Namespace) -> Result<Option<Arc<dyn Store>>> {
+        drop(self.open(namespace, None).await?);
+        let [_, payload] = self.variant.columns();
+        let narrow =
+            format!("ALTER TABLE `{namespace}` MODIFY `{payload}` longtext CHARACTER SET latin1 NOT NULL");
+        let mut raw = self.raw().await?;
+        run(&mut raw, &narrow).await?;
+        self.open(namespace, None).await.map(Some)
     }
 
     async fn raw_dump(&self, namespace: &Namespace) -> Result<Option<Vec<u8>>> {

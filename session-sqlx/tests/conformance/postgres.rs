@@ -5,14 +5,17 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
-use conformance::{Availability, CaseInfo, Namespace, Part, Subject};
+use conformance::{Availability, CaseInfo, Namespace, Objection, Part, Subject};
 use session_core::contract::Store;
 use session_core::{Error, KeyFormat, Result, SessionKey, TableName};
 use session_sqlx::sqlx::postgres::{PgConnectOptions, PgConnection};
 use session_sqlx::sqlx::{self, AssertSqlSafe, ConnectOptions, Executor, Row};
 use session_sqlx::{ConnectTypeorm, PostgresStore};
 
-use crate::variant::{POOL, Variant, host_of, is_our_own_server, password_of, with_host};
+use crate::variant::{
+    POOL, Variant, host_of, is_our_own_server, no_objection, objection_of_postgres, password_of,
+    with_database, with_host,
+};
 
 /// Tells the connections of the suite's own from those of the stores.
 const OURS: &str = "the suite itself";
@@ -35,13 +38,44 @@ struct Postgres {
 
 impl Postgres {
     async fn raw(&self) -> Result<PgConnection> {
-        let options: PgConnectOptions = self.url.parse().map_err(raw_error)?;
-        options.application_name(OURS).connect().await.map_err(raw_error)
+        raw_at(&self.url).await
     }
 
     async fn run(&self, sql: &str) -> Result<()> {
-        run(&mut self.raw().await?, sql).await
+        run_at(&self.url, sql).await
     }
+
+    /// At a URL, of which `direct` is the one without a proxy.
+    async fn store(&self, url: &str, direct: &str, namespace: &Namespace) -> Result<Arc<dyn Store>> {
+        let builder = PostgresStore::builder()
+            .url(url)
+            .pool_size(POOL)
+            .table(TableName::new(namespace.as_str())?)
+            .key_format(self.variant.key_format())
+            .limit_subquery(self.variant.limit_subquery());
+        if self.variant == Variant::TypeormOld {
+            let columns =
+                "(id varchar(255) PRIMARY KEY NOT NULL, \"expiredAt\" bigint NOT NULL, json text NOT NULL)";
+            let create =
+                format!("SELECT pg_advisory_lock(1); CREATE TABLE IF NOT EXISTS \"{namespace}\" {columns}");
+            run_at(direct, &create).await?;
+        }
+        let store = match self.variant.is_typeorm() {
+            true => builder.connect_typeorm(ConnectTypeorm::new()).connect().await?,
+            false => builder.build()?,
+        };
+        store.create_table().await?;
+        Ok(Arc::new(store))
+    }
+}
+
+async fn raw_at(url: &str) -> Result<PgConnection> {
+    let options: PgConnectOptions = url.parse().map_err(raw_error)?;
+    options.application_name(OURS).connect().await.map_err(raw_error)
+}
+
+async fn run_at(url: &str, sql: &str) -> Result<()> {
+    run(&mut raw_at(url).await?, sql).await
 }
 
 async fn run(raw: &mut PgConnection, sql: &str) -> Result<()> {
@@ -60,29 +94,11 @@ impl Subject for Postgres {
 
     async fn open(&self, namespace: &Namespace, via: Option<SocketAddr>) -> Result<Arc<dyn Store>> {
         let url = via.map_or_else(|| self.url.clone(), |via| with_host(&self.url, &via.to_string()));
-        let builder = PostgresStore::builder()
-            .url(url)
-            .pool_size(POOL)
-            .table(TableName::new(namespace.as_str())?)
-            .key_format(self.variant.key_format())
-            .limit_subquery(self.variant.limit_subquery());
-        if self.variant == Variant::TypeormOld {
-            let columns =
-                "(id varchar(255) PRIMARY KEY NOT NULL, \"expiredAt\" bigint NOT NULL, json text NOT NULL)";
-            let create =
-                format!("SELECT pg_advisory_lock(1); CREATE TABLE IF NOT EXISTS \"{namespace}\" {columns}");
-            self.run(&create).await?;
-        }
-        let store = match self.variant.is_typeorm() {
-            true => builder.connect_typeorm(ConnectTypeorm::new()).connect().await?,
-            false => builder.build()?,
-        };
-        store.create_table().await?;
-        Ok(Arc::new(store))
+        self.store(&url, &self.url, namespace).await
     }
 
     async fn remove(&self, namespace: &Namespace) -> Result<()> {
-        let drop = format!("DROP TABLE IF EXISTS \"{namespace}\"");
+        let drop = format!("DROP TABLE IF EXISTS \"{namespace}\"; {}", no_objection(namespace));
         self.run(&drop).await
     }
 
@@ -161,6 +177,24 @@ impl Subject for Postgres {
             None => update.bind(key.as_bytes().to_vec()),
         };
         Ok(update.execute(&mut client).await.map_err(raw_error)?.rows_affected() == 1)
+    }
+
+    async fn object(&self, namespace: &Namespace, objection: Objection) -> Result<bool> {
+        let [_, payload] = self.variant.columns();
+        run_at(&self.url, &objection_of_postgres(objection, namespace, payload)).await?;
+        Ok(true)
+    }
+
+    /// In a database of the suite's own server, which goes with it.
+    async fn open_narrow(&self, namespace: &Namespace) -> Result<Option<Arc<dyn Store>>> {
+        if !is_our_own_server() {
+            return Ok(None);
+        }
+        let database = format!("{namespace}_latin");
+        let create = "TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'";
+        run_at(&self.url, &format!("CREATE DATABASE {database} {create}")).await?;
+        let url = with_database(&self.url, &database);
+        self.store(&url, &url, namespace).await.map(Some)
     }
 
     async fn raw_dump(&self, namespace: &Namespace) -> Result<Option<Vec<u8>>> {
