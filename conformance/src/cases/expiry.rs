@@ -1,9 +1,11 @@
 //! G4: one boundary, exact to the millisecond.
 
+use std::time::{Duration, SystemTime};
+
 use session_core::contract::{Filter, Loaded, Rotated, Touched};
 use session_core::{DestroyMode, Fate, Timestamp, Updated, Version};
 
-use crate::case::{Case, Ctx, Verdict, case, does_not_apply, ensure, ensure_eq};
+use crate::case::{Case, Ctx, Verdict, case, does_not_apply, ensure, ensure_eq, failed};
 use crate::fixture::Fixture;
 use crate::plain::Plain as _;
 use crate::world::{T, at, limit};
@@ -16,6 +18,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(G4, Single, times_around_a_change_of_summer_time_are_exact),
     case!(G4, Single, every_millisecond_of_a_second_is_kept),
     case!(G4, Single, times_need_not_ascend),
+    case!(G4, Single, the_servers_time_is_one_clock_in_every_time_zone),
     case!(G4, Single, an_inexact_expiry_is_never_early_and_hardly_late),
 ];
 
@@ -295,4 +298,27 @@ async fn an_inexact_expiry_is_never_early_and_hardly_late(ctx: Ctx) -> Verdict {
         ensure!(late.is_none(), "a session until T+{ms} ms is live {} ms later", crate::world::SLACK);
     }
     Ok(())
+}
+
+/// By it a purge and `database_clock` go: whoever is ahead of it by a time zone removes what is live.
+async fn the_servers_time_is_one_clock_in_every_time_zone(ctx: Ctx) -> Verdict {
+    /// Time zones are a quarter of an hour apart at least, and hosts that follow a time server far less than half of it.
+    const APART: u64 = 7 * 60 * 1000;
+
+    let store = ctx.store().await?;
+    // Of as many times, one is no whole second.
+    for _ in 0..50 {
+        let server = store.server_time().await?;
+        let host = Timestamp::from(SystemTime::now());
+        let difference = server.as_millis().abs_diff(host.as_millis());
+        ensure!(
+            difference < APART,
+            "the server's time is {difference} ms from this host's: in another time zone, or in another unit"
+        );
+        if server.as_millis() % 1000 != 0 {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(7)).await;
+    }
+    failed("the server's time is in whole seconds")
 }

@@ -64,6 +64,8 @@ pub(crate) enum Fault {
     TimesAreFloats,
     TimesAreUnsigned,
     TouchOnlyExtends,
+    TheServersTimeIsLocal,
+    TheServersTimeIsOfSeconds,
     /// A change that leaves the expiry as it is takes the one from before the touches.
     AnExpiryLeftAloneIsTheFirst(On),
     /// A change that leaves the expiry as it is leaves the session without one.
@@ -226,6 +228,8 @@ pub(crate) const ALL: &[(Fault, Guarantee)] = &[
     (Fault::TimesAreFloats, G4),
     (Fault::TimesAreUnsigned, G4),
     (Fault::TouchOnlyExtends, G4),
+    (Fault::TheServersTimeIsLocal, G4),
+    (Fault::TheServersTimeIsOfSeconds, G4),
     (Fault::AnExpiryLeftAloneIsTheFirst(On::Update), G4),
     (Fault::AnExpiryLeftAloneIsTheFirst(On::Rotate), G4),
     (Fault::AnExpiryLeftAloneIsNone(On::Update), G4),
