@@ -4,7 +4,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 use session_core::contract::{Create, Created, Payload, Rotate, Write, Written};
-use session_core::{ErrorKind, Gathering, Sessions, Version};
+use session_core::{ErrorKind, Gathering, Sessions, Updated, Version};
 
 use crate::case::{Case, Ctx, Verdict, case, ensure, ensure_eq, failed};
 use crate::fixture::Fixture;
@@ -101,6 +101,19 @@ async fn payloads_come_back_byte_for_byte(ctx: Ctx) -> Verdict {
         let payload = record?.map(|record| record.payload.as_str().to_owned());
         ensure_eq!(payload.as_ref(), Some(text), "a payload that was loaded in a batch");
     }
+    // Each gets another one's, so that a cut at a wrong place shows.
+    let changed: Vec<&String> = texts.iter().rev().collect();
+    let updates: Vec<Write> = keys
+        .iter()
+        .zip(&changed)
+        .map(|(key, text)| Write::Update(fixture.update_of(key, text, 100)))
+        .collect();
+    for outcome in fixture.store.write_many(&updates, fixture.now(0)).await? {
+        ensure!(
+            matches!(outcome?, Written::Updated(Updated::Saved(_))),
+            "a live session cannot be updated in a batch"
+        );
+    }
     let everything = NonZeroU32::MAX;
     let listed = fixture
         .store
@@ -108,7 +121,8 @@ async fn payloads_come_back_byte_for_byte(ctx: Ctx) -> Verdict {
         .await?;
     for entry in listed {
         let Some(number) = keys.iter().position(|key| *key == entry.key) else { continue };
-        ensure_eq!(entry.record?.payload.as_str(), texts[number], "a payload that was listed");
+        let what = "a payload that was updated in a batch, and listed";
+        ensure_eq!(entry.record?.payload.as_str(), changed[number], "{what}");
     }
     Ok(())
 }

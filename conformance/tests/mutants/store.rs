@@ -432,7 +432,7 @@ impl Store for SmallStore {
     }
 
     async fn write_many(&self, writes: &[Write], now: Timestamp) -> Result<Vec<Result<Written>>> {
-        let mut outcomes = Vec::new();
+        let (mut outcomes, writes) = (Vec::new(), &self.cut_apart(writes));
         let most = if self.is(Fault::LargeBatchesAreCut) { 50 } else { usize::MAX };
         for (number, write) in writes.iter().enumerate() {
             if number >= most {
