@@ -121,6 +121,7 @@ pub(crate) enum Fault {
     ADroppedCallPanicsLater,
     AnAnswerIsLeftOnTheConnection,
     ADestroyIsWrittenLater,
+    ALostAnswerIsDenied,
     PurgeIgnoresItsLimit,
     PurgeTakesALiveOne,
     PurgeTakesTheDestroyed,
@@ -290,6 +291,7 @@ pub(crate) const ALL: &[(Fault, Guarantee)] = &[
     (Fault::ADroppedCallPanicsLater, G9),
     (Fault::AnAnswerIsLeftOnTheConnection, G9),
     (Fault::ADestroyIsWrittenLater, G10),
+    (Fault::ALostAnswerIsDenied, G10),
     (Fault::PurgeIgnoresItsLimit, G11),
     (Fault::PurgeTakesALiveOne, G11),
     (Fault::PurgeTakesTheDestroyed, G11),
@@ -370,7 +372,8 @@ pub(crate) fn form_of(fault: Fault) -> subject::Form {
         format: if plain { KeyFormat::Plain } else { KeyFormat::Hashed },
         served: matches!(
             fault,
-            Fault::UnchangedPayloadsAreSent
+            Fault::ALostAnswerIsDenied
+                | Fault::UnchangedPayloadsAreSent
                 | Fault::ALoginTakesTwentyQuestions
                 | Fault::RestedConnectionsAreNotAsked
                 | Fault::ClosedConnectionsAreUsed

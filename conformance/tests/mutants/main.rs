@@ -58,7 +58,9 @@ fn main() -> ExitCode {
         // What it writes does not cross it, so that only what is loaded, and how long it takes, can be judged.
         let form = Form { served: true, ..Form::RIGHT };
         let mut reports = examine(&handle, form, 1, 1, Some("::G7::".to_owned()));
-        reports.extend(examine(&handle, form, 1, 1, Some("small::native::G16::".to_owned())));
+        for guarantee in [Guarantee::G10, Guarantee::G16] {
+            reports.extend(examine(&handle, form, 1, 1, Some(format!("small::native::{guarantee}::"))));
+        }
         failures_of(reports)
     }));
     let handle = runtime.handle().clone();

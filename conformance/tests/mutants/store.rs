@@ -74,6 +74,7 @@ impl Store for SmallStore {
             !taken
         };
         yield_now().await;
+        self.acknowledge().await?;
         Ok(if created { Created::Created } else { Created::KeyTaken })
     }
 
@@ -175,6 +176,7 @@ impl Store for SmallStore {
             row.version
         };
         yield_now().await;
+        self.acknowledge().await?;
         if self.is(Fault::UpdateIsDoneInTwoSteps) {
             self.another_trip().await;
             let mut rows = self.rows.lock().unwrap();
