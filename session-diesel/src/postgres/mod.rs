@@ -4,6 +4,7 @@ mod builder;
 mod cancel;
 mod client;
 mod connect;
+mod doctor;
 mod error;
 mod hosts;
 mod pool;

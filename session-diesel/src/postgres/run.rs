@@ -72,7 +72,7 @@ impl Run for Connections {
 }
 
 /// On a connection of diesel-async, `transaction` puts one around the statement, which is prepared by a name there.
-async fn rows<T: Send>(
+pub(super) async fn rows<T: Send>(
     connection: &mut PgCheckout<'_>,
     transaction: bool,
     statement: Bound<'_>,

@@ -10,12 +10,13 @@ use session_core::contract::{
     Touched, Update, Write, Written,
 };
 use session_core::{
-    Capabilities, Fate, Finding, Gathering, KeyFormat, Principal, Result, SessionKey, TableName, Timestamp,
-    Updated,
+    Capabilities, Fate, Finding, Gathering, KeyFormat, Principal, Result, SessionKey, Severity, TableName,
+    Timestamp, Updated,
 };
 use session_sql::connect_typeorm::no_principals;
 use session_sql::postgres::{Native, Typeorm};
 
+use super::doctor;
 use super::pool::Connections;
 
 pub(super) const BACKEND: &str = "postgres";
@@ -221,10 +222,16 @@ impl Store for PostgresStore {
 
     async fn diagnose(&self) -> Result<Vec<Finding>> {
         let (layout, run) = self.parts();
+        let pooler = doctor::pooler(run).await?;
+        if pooler.as_ref().is_some_and(|finding| finding.severity == Severity::Fault) {
+            // No other answer can be relied on.
+            return Ok(pooler.into_iter().collect());
+        }
         let mut findings = match layout {
             Layout::Native(native) => native.diagnose(run).await?,
             Layout::Typeorm(typeorm) => typeorm.diagnose(run).await?,
         };
+        findings.extend(pooler);
         // Of connections of our own nothing that is bound is logged.
         if !run.pool.is_own() && log::log_enabled!(target: "tokio_postgres::query", log::Level::Debug) {
             findings.push(Finding::warning(

@@ -9,6 +9,7 @@ mod diagnose;
 mod engine;
 mod message;
 mod native;
+pub mod pooler;
 mod server_settings;
 pub mod settings;
 mod shared;

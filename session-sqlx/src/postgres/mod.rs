@@ -3,6 +3,7 @@
 mod builder;
 mod client;
 mod connect;
+mod doctor;
 mod error;
 mod pool;
 mod run;

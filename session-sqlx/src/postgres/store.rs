@@ -10,14 +10,15 @@ use session_core::contract::{
     Touched, Update, Write, Written,
 };
 use session_core::{
-    Capabilities, Fate, Finding, Gathering, KeyFormat, Principal, Result, SessionKey, TableName, Timestamp,
-    Updated,
+    Capabilities, Fate, Finding, Gathering, KeyFormat, Principal, Result, SessionKey, Severity, TableName,
+    Timestamp, Updated,
 };
 use session_sql::connect_typeorm::no_principals;
 use session_sql::postgres::{Native, Typeorm};
 use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
 
+use super::doctor;
 use super::pool::Connections;
 use crate::transaction::Transaction;
 
@@ -242,10 +243,17 @@ impl Store for PostgresStore {
     }
 
     async fn diagnose(&self) -> Result<Vec<Finding>> {
-        match self.parts() {
-            (Layout::Native(native), run) => native.diagnose(run).await,
-            (Layout::Typeorm(typeorm), run) => typeorm.diagnose(run).await,
+        let (layout, run) = self.parts();
+        let pooler = doctor::pooler(run).await?;
+        if pooler.as_ref().is_some_and(|finding| finding.severity == Severity::Fault) {
+            // No other answer can be relied on.
+            return Ok(pooler.into_iter().collect());
         }
+        let findings = match layout {
+            Layout::Native(native) => native.diagnose(run).await?,
+            Layout::Typeorm(typeorm) => typeorm.diagnose(run).await?,
+        };
+        Ok(findings.into_iter().chain(pooler).collect())
     }
 
     async fn load_many(&self, loads: &[Load], now: Timestamp) -> Result<Vec<Result<Loaded>>> {

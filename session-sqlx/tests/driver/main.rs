@@ -6,6 +6,12 @@
 #[cfg(feature = "sqlite")]
 mod doctor;
 #[cfg(feature = "postgres")]
+mod poolers;
+#[cfg(feature = "postgres")]
+#[expect(dead_code, reason = "servers have certificates, and poolers none")]
+#[path = "../../../session-diesel/tests/driver/support/scratch.rs"]
+mod scratch;
+#[cfg(feature = "postgres")]
 mod strangers;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod trips;
@@ -42,6 +48,8 @@ fn main() -> ExitCode {
     trials.extend(doctor::trials());
     #[cfg(feature = "postgres")]
     trials.extend(strangers::trials());
+    #[cfg(feature = "postgres")]
+    trials.push(poolers::trial());
     #[cfg(feature = "postgres")]
     trials.extend(trips::postgres::trials());
     #[cfg(feature = "mysql")]
