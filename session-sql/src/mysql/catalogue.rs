@@ -28,6 +28,8 @@ pub(super) struct Catalogue {
     pub(super) settings: Statement,
     /// Names and values of the connection and of the server, where it is one of several.
     pub(super) cluster: [Statement; 2],
+    /// From how many servers MySQL receives changes.
+    pub(super) channels: Statement,
 }
 
 impl Catalogue {
@@ -59,6 +61,7 @@ impl Catalogue {
             mysql: server("@@transaction_isolation"),
             settings: statement(server_settings::ASK),
             cluster: cluster::ASK.map(statement),
+            channels: statement(cluster::CHANNELS),
         }
     }
 

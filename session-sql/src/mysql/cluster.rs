@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use session_core::{Error, Finding, Result};
 
+use super::sending::number_of;
 use super::{galera, group_replication};
 use crate::value::text_or_empty;
 use crate::{Run, Statement};
@@ -15,6 +16,10 @@ pub(super) const ASK: [&str; 2] = [
     "SHOW STATUS WHERE Variable_name LIKE 'wsrep%' OR Variable_name LIKE 'group_replication%' \
      OR Variable_name = 'Slave_running'",
 ];
+
+/// How many channels MySQL receives from other servers by, but for those of its group. It tells whoever may read this.
+pub(super) const CHANNELS: &str = "SELECT COUNT(*) FROM performance_schema.replication_connection_status \
+    WHERE SERVICE_STATE <> 'OFF' AND LEFT(CHANNEL_NAME, 17) <> 'group_replication'";
 
 /// Adds what is wrong with the server's part, if it has one. `ask` is [`ASK`].
 pub(super) async fn diagnose<R: Run>(
@@ -43,15 +48,30 @@ pub(super) async fn diagnose<R: Run>(
     Ok(())
 }
 
-/// MariaDB tells whether it follows another server. MySQL tells that to administrators alone.
+/// MariaDB tells everybody whether it follows another server.
 fn judge_replica(told: &BTreeMap<String, String>, findings: &mut Vec<Finding>) {
     if told.get("slave_running").is_some_and(|running| running.eq_ignore_ascii_case("on")) {
-        findings.push(Finding::warning(
-            "the server is a replica of another one: it may still show a session that was signed out there, and what is \
-             written here is not there",
-            "connect to the server that it follows",
-        ));
+        findings.push(follows());
     }
+}
+
+/// Adds that MySQL follows another server, where the user may learn it. `ask` is [`CHANNELS`].
+pub(super) async fn channels<R: Run>(run: &R, ask: &Statement, findings: &mut Vec<Finding>) -> Result<()> {
+    match number_of(run, ask.bind(&[])).await {
+        Ok(channels) => findings.extend(channels.filter(|channels| *channels > 0).map(|_| follows())),
+        // No right to it, or no such table.
+        Err(error) if matches!(error.code(), Some("1142" | "1044" | "1146" | "1049")) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+fn follows() -> Finding {
+    Finding::warning(
+        "the server is a replica of another one: it may still show a session that was signed out there, and what is \
+         written here is not there",
+        "connect to the server that it follows",
+    )
 }
 
 #[cfg(test)]
@@ -59,6 +79,8 @@ mod tests {
     use session_core::Severity;
 
     use super::*;
+    use crate::mysql::sending::statement;
+    use crate::scripted::{Answer, Script};
 
     #[test]
     fn a_replica_is_told() {
@@ -67,5 +89,20 @@ mod tests {
             judge_replica(&BTreeMap::from([("slave_running".to_owned(), running.to_owned())]), &mut findings);
             assert_eq!(findings.first().map(|finding| finding.severity), expected, "{running}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_replica_of_mysql_is_told_to_whoever_may_know() {
+        let ask = statement(CHANNELS);
+        let channels = |number: i64| Answer::Rows(vec![vec![number.into()]]);
+        for (answer, expected) in
+            [(channels(1), 1), (channels(0), 0), (Answer::Code("1142"), 0), (Answer::Code("1146"), 0)]
+        {
+            let mut findings = Vec::new();
+            super::channels(&Script::new([answer]), &ask, &mut findings).await.unwrap();
+            assert_eq!(findings.len(), expected, "{findings:?}");
+        }
+        let lost = Script::new([Answer::Code("2013")]);
+        assert!(super::channels(&lost, &ask, &mut Vec::new()).await.is_err());
     }
 }

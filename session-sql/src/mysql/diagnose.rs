@@ -244,6 +244,9 @@ async fn server<R: Run>(run: &R, patient: &Patient<'_>) -> Result<Vec<Finding>> 
     }
     findings.extend(server_settings::diagnose(run, &patient.catalogue.settings).await?);
     cluster::diagnose(run, patient.catalogue.cluster.each_ref(), &mut findings).await?;
+    if patient.flavor == Flavor::Mysql && patient.engine.is_none() {
+        cluster::channels(run, &patient.catalogue.channels, &mut findings).await?;
+    }
     Ok(findings)
 }
 
