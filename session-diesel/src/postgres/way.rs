@@ -274,6 +274,10 @@ mod tests {
             let error = Frames::default().pass(said).unwrap_err().to_string();
             assert!(error.contains(what) && error.starts_with(STRANGER), "{error}");
         }
+        // A server that lies once it is known for one: in its login, and behind it.
+        let mut frames = Frames::default();
+        frames.pass(b"R\0\0\0\x08\0\0\0\0").unwrap();
+        assert!(frames.pass(b"S\x7f\xff\xff\xff").unwrap_err().to_string().contains("1048576 are the most"));
         let mut frames = Frames::default();
         frames.pass(LOGIN).unwrap();
         frames.pass(b"D\x0f\xff\xff\xff").unwrap();
