@@ -1,12 +1,11 @@
 //! Programs of this machine, started for a drill, hurt, and stopped.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 
+pub(crate) use crate::scratch::free_port;
 use crate::scratch::{is_root, run};
 
 /// A folder that goes when this is dropped.
@@ -130,17 +129,4 @@ fn tree(root: u32) -> Vec<u32> {
         next += 1;
     }
     all
-}
-
-/// A free port outside the range of outgoing connections: a client that tries a dead server's port again and again could
-/// else be connected to itself.
-pub(crate) fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = u16::try_from(std::process::id() % 9_000).expect("a small number");
-    loop {
-        let port = 10_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 9_000;
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
-    }
 }

@@ -1,8 +1,9 @@
 //! Servers that a test starts for itself, with encryption, in a temporary folder.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, fs, io};
 
@@ -18,9 +19,7 @@ impl Scratch {
     pub(crate) fn new(name: &str) -> Scratch {
         let dir = env::temp_dir().join(format!("session-diesel-{}-{name}", std::process::id()));
         fs::create_dir_all(&dir).expect("a temporary folder");
-        // A free port, as of now.
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
-        Scratch { dir, port, process: None }
+        Scratch { dir, port: free_port(), process: None }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -69,6 +68,19 @@ impl Drop for Scratch {
             let _ = process.wait();
         }
         let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// A free port outside the range of outgoing connections: a client that tries a dead server's port again and again could
+/// else be connected to itself.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(std::process::id() % 9_000).expect("a small number");
+    loop {
+        let port = 10_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 9_000;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
     }
 }
 
