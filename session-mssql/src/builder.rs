@@ -9,10 +9,9 @@ use session_sql::{ConnectTypeorm, Credentials, Limits, Login, Tls};
 use tiberius::Config;
 use tokio::time::sleep;
 
-use crate::connect::Options;
+use crate::connect::{Options, Source};
 use crate::connect_mssql_v2::{ConnectMssqlV2, MssqlV2};
 use crate::connect_typeorm::Typeorm;
-use crate::login::Source;
 use crate::native::Native;
 use crate::pool::{Pool, pool_of};
 use crate::run::Connections;

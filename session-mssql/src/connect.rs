@@ -12,17 +12,39 @@ use futures_util::io::{AsyncRead, AsyncWrite};
 use session_core::{Error, Result};
 use session_sql::{Limits, Tls};
 use socket2::{SockRef, TcpKeepalive};
-use tiberius::{Client, Config, EncryptionLevel, SqlBrowser as _};
+use tiberius::{AuthMethod, Client, Config, EncryptionLevel, SqlBrowser as _};
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::keywords;
-use crate::login::Source;
 
 /// How often a server may send a new connection on to another address before that counts as a fault. Azure does it
 /// once.
 const MAX_REDIRECTS: usize = 3;
+
+/// Who logs in, in place of the configuration's user.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Source {
+    pub(crate) login: session_sql::Login,
+    /// What it gives as a password is an access token.
+    pub(crate) is_token: bool,
+}
+
+impl Source {
+    pub(crate) fn of(login: session_sql::Login) -> Source {
+        Source { login, is_token: false }
+    }
+
+    /// How the next connection logs in; `None` leaves it to the configuration.
+    pub(crate) async fn method(&self) -> Result<Option<AuthMethod>> {
+        let credentials = self.login.credentials().await?;
+        Ok(credentials.map(|credentials| match self.is_token {
+            true => AuthMethod::aad_token(credentials.password()),
+            false => AuthMethod::sql_server(credentials.user(), credentials.password()),
+        }))
+    }
+}
 
 /// What stands in the place of what a URL says.
 #[derive(Clone, Default)]

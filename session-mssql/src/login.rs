@@ -9,38 +9,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use session_core::{Error, Result};
-use tiberius::{AuthMethod, Config};
+use tiberius::Config;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 use tracing::instrument::WithSubscriber as _;
 use tracing::subscriber::NoSubscriber;
 
-use crate::connect::{Connection, Settings, open};
+use crate::connect::{Connection, Settings, Source, open};
 use crate::error;
-
-/// Who logs in, in place of the configuration's user.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Source {
-    pub(crate) login: session_sql::Login,
-    /// What it gives as a password is an access token.
-    pub(crate) is_token: bool,
-}
-
-impl Source {
-    pub(crate) fn of(login: session_sql::Login) -> Source {
-        Source { login, is_token: false }
-    }
-
-    /// How the next connection logs in; `None` leaves it to the configuration.
-    async fn method(&self) -> Result<Option<AuthMethod>> {
-        let credentials = self.login.credentials().await?;
-        Ok(credentials.map(|credentials| match self.is_token {
-            true => AuthMethod::aad_token(credentials.password()),
-            false => AuthMethod::sql_server(credentials.user(), credentials.password()),
-        }))
-    }
-}
 
 /// After so long without an outcome a login is begun a second time beside the first, if the pool has a place for it: the
 /// server may be slow, and then the first one completes, or the network may have lost it, and then the second one does.

@@ -11,8 +11,8 @@ use session_sql::Limits;
 use tiberius::Config;
 use tokio::time::{Instant, timeout};
 
-use crate::connect::{Connection, Settings};
-use crate::login::{Login, Opening, Source, Spare, UnderWay};
+use crate::connect::{Connection, Settings, Source};
+use crate::login::{Login, Opening, Spare, UnderWay};
 
 /// A pool of connections to one SQL Server database.
 pub type Pool = managed::Pool<Manager>;

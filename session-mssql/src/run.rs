@@ -165,7 +165,7 @@ mod tests {
     use tiberius::Config;
 
     use super::*;
-    use crate::login::Source;
+    use crate::connect::Source;
     use crate::pool::pool_of;
 
     /// A future of tiberius's or the pool's that is part of another one makes that one as large, and several in each other
