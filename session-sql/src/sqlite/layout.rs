@@ -99,8 +99,7 @@ impl Layout {
         of_each!(self, table => table.update(db, update, now).await)
     }
 
-    /// An update by one statement. None has changed nothing: [`update`](Layout::update) does it, or says why it is not
-    /// done.
+    /// An update that needs no transaction. None has changed nothing: [`update`](Layout::update) says why.
     pub async fn update_at_once<S: Step>(
         &self,
         db: &mut S,
@@ -113,7 +112,7 @@ impl Layout {
         }
     }
 
-    /// A touch by one statement. None has changed nothing: [`touch`](Layout::touch) does it, or says why it is not done.
+    /// A touch that needs no transaction. None has changed nothing: [`touch`](Layout::touch) says why.
     pub async fn touch_at_once<S: Step>(
         &self,
         db: &mut S,

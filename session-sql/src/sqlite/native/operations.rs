@@ -14,10 +14,10 @@ use session_core::{
 };
 
 use super::Native;
-use crate::Value;
 use crate::sqlite::value::{self, number};
 use crate::sqlite::{Answer, Step};
 use crate::value::{bigint, flag, timestamp, version};
+use crate::{Named, Value};
 
 #[expect(clippy::missing_errors_doc, reason = "those of the operation of the same name")]
 impl Native {
@@ -97,8 +97,8 @@ impl Native {
         Ok(Updated::Saved(version))
     }
 
-    /// An update by one statement, which needs no transaction. None has changed nothing:
-    /// [`update`](Native::update) does it, or says why it is not done.
+    /// An update by one statement, which needs no transaction: the second, where the first finds that the indexes
+    /// change, too. None has changed nothing: [`update`](Native::update) says why.
     pub async fn update_at_once<S: Step>(
         &self,
         db: &mut S,
@@ -113,12 +113,17 @@ impl Native {
             ("expected", update.expected.into()),
             ("now", now.into()),
         ];
-        let saved = db.first(self.sql.update_at_once.bind(&values), read_version::<S>).await?;
-        Ok(saved.map(Updated::Saved))
+        for updating in [&self.sql.update_in_bucket_at_once, &self.sql.update_at_once] {
+            if let Some(version) = db.first(updating.bind(&values), read_version::<S>).await? {
+                return Ok(Some(Updated::Saved(version)));
+            }
+        }
+        // The last statement looked for a live session of any version.
+        Ok(update.expected.is_none().then_some(Updated::Gone))
     }
 
-    /// A touch by one statement, which needs no transaction. None has changed nothing: [`touch`](Native::touch) does it,
-    /// or says why it is not done.
+    /// A touch by one statement, as [`update_at_once`](Native::update_at_once). None has changed nothing:
+    /// [`touch`](Native::touch) says why.
     pub async fn touch_at_once<S: Step>(
         &self,
         db: &mut S,
@@ -131,8 +136,10 @@ impl Native {
             ("expected", touch.expected.into()),
             ("now", now.into()),
         ];
-        let moved = db.execute(self.sql.touch_in_bucket.bind(&values)).await? == 1;
-        Ok(moved.then_some(Touched::Moved))
+        if self.moves(db, &values).await? {
+            return Ok(Some(Touched::Moved));
+        }
+        Ok(touch.expected.is_none().then_some(Touched::Gone))
     }
 
     /// As [`Store::touch`](session_core::contract::Store::touch).
@@ -143,10 +150,8 @@ impl Native {
             ("expected", touch.expected.into()),
             ("now", now.into()),
         ];
-        for touching in [&self.sql.touch_in_bucket, &self.sql.touch] {
-            if db.execute(touching.bind(&values)).await? == 1 {
-                return Ok(Touched::Moved);
-            }
+        if self.moves(db, &values).await? {
+            return Ok(Touched::Moved);
         }
         let is_stale = !broken("sqlite: a stale touch finds the session gone")
             && touch.expected.is_some()
@@ -303,6 +308,16 @@ impl Native {
 }
 
 impl Native {
+    /// Moves the expiry of a live session, if it has the version that is expected.
+    async fn moves<S: Step>(&self, db: &mut S, values: &[Named<'_>]) -> Answer<bool, S> {
+        for touching in [&self.sql.touch_in_bucket, &self.sql.touch] {
+            if db.execute(touching.bind(values)).await? == 1 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     async fn destroy_row<S: Step>(
         &self,
         db: &mut S,

@@ -19,6 +19,7 @@ pub(super) struct Statements {
     pub(super) create: Statement,
     pub(super) load: Statement,
     pub(super) load_known: Statement,
+    pub(super) update_in_bucket_at_once: Statement,
     pub(super) update_at_once: Statement,
     pub(super) find_live: Statement,
     pub(super) update_in_bucket: Statement,
@@ -86,11 +87,20 @@ impl Statements {
             // A payload that the caller has is not read: it may lie on pages of its own.
             load_known: statement(record("CASE WHEN version = :known THEN NULL ELSE payload END")),
             // The update that keeps bucket and principal, and with them the indexes, in one statement.
-            update_at_once: statement(format!(
+            update_in_bucket_at_once: statement(format!(
                 "UPDATE {t}
                  SET payload = :payload, expires_at = coalesce(:expires_at, expires_at), version = version + 1
                  WHERE {live} AND {as_expected} AND principal IS :principal
                      AND (:expires_at IS NULL OR expires_bucket = :expires_at / {BUCKET})
+                 RETURNING version"
+            )),
+            // Any update in one statement.
+            update_at_once: statement(format!(
+                "UPDATE {t}
+                 SET payload = :payload, expires_at = coalesce(:expires_at, expires_at),
+                     expires_bucket = coalesce(:expires_at, expires_at) / {BUCKET},
+                     principal = :principal, version = version + 1
+                 WHERE {live} AND {as_expected}
                  RETURNING version"
             )),
             // Whether the update keeps bucket and principal, and with them the indexes, is the third column.
