@@ -7,10 +7,14 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
+
+mod ports;
+
+use ports::free_port;
 
 const README: &str = include_str!("../README.md");
 /// What README's program listens at.
@@ -25,7 +29,7 @@ fn a_newcomer_gets_what_the_readme_shows() {
     }
     let (_, start) = README.split_once("## Start\n").expect("a section `Start`");
     let (start, _) = start.split_once("\n## ").expect("a section after it");
-    let port = free_port();
+    let port = free_port().to_string();
     let [make, run, visit] = blocks(start, "console").try_into().expect("three blocks of commands");
     let [program] = blocks(start, "rust,ignore").try_into().expect("one program");
     assert!(include_str!("../examples/axum.rs").ends_with(&program), "README's program is examples/axum.rs");
@@ -56,7 +60,7 @@ fn the_demo_starts_by_its_command() {
         return;
     }
     assert!(README.contains("`cargo demo`") && README.contains("`--database URL`"));
-    let (folder, port) = (Folder::new("demo"), free_port());
+    let (folder, port) = (Folder::new("demo"), free_port().to_string());
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let command = format!("cargo demo --port {port} --database '{}'", folder.0.join("demo.db").display());
     let _server = Server::start(root, &command, &port);
@@ -102,10 +106,6 @@ fn is_without_curl() -> bool {
         writeln!(past, "not run: README's commands, as `curl` is not on PATH").unwrap();
     }
     is_missing
-}
-
-fn free_port() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string()
 }
 
 /// A command, and what README shows below it.

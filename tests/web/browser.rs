@@ -1,6 +1,5 @@
 //! A real browser with its own cookie jar, driven through its WebDriver, where one is installed.
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,6 +13,7 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use session_store::web::SessionLayer;
 
+use crate::ports::free_port;
 use crate::stores;
 use crate::support::{Site, plain};
 
@@ -68,7 +68,7 @@ struct Driver {
 impl Driver {
     /// `None` if there is none on this machine.
     async fn start() -> Option<Driver> {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let process = Command::new("chromedriver")
             .arg(format!("--port={port}"))
             .stdout(Stdio::null())

@@ -24,6 +24,8 @@ mod expiry;
 mod keeping;
 mod outage;
 mod parallel;
+#[path = "../ports/mod.rs"]
+mod ports;
 mod sign_in;
 mod sign_out;
 mod statements;

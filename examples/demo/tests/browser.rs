@@ -2,13 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+#[path = "../../../tests/ports/mod.rs"]
+mod ports;
 mod support;
 
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use ports::free_port;
 use serde_json::{Value, json};
 use support::{Demo, Folder};
 
@@ -92,7 +94,7 @@ struct Driver {
 impl Driver {
     /// `None` if there is none on this machine.
     fn start() -> Option<Driver> {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let process = Command::new("chromedriver")
             .arg(format!("--port={port}"))
             .stdout(Stdio::null())

@@ -1,11 +1,14 @@
 //! Servers that a test starts for itself, with encryption, in a temporary folder.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, fs, io};
+
+#[path = "../../../../tests/ports/mod.rs"]
+mod ports;
+
+pub(crate) use ports::free_port;
 
 /// A server that ends with this value.
 pub(crate) struct Scratch {
@@ -68,19 +71,6 @@ impl Drop for Scratch {
             let _ = process.wait();
         }
         let _ = fs::remove_dir_all(&self.dir);
-    }
-}
-
-/// A free port outside the range of outgoing connections: a client that tries a dead server's port again and again could
-/// else be connected to itself.
-pub(crate) fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = u16::try_from(std::process::id() % 9_000).expect("a small number");
-    loop {
-        let port = 10_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 9_000;
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
     }
 }
 
