@@ -20,15 +20,9 @@ async fn main() -> Result<()> {
         #[cfg(feature = "mssql")]
         ("session-store" | "cached" | "one-by-one", "mssql") => store::mssql(&orders).await,
         #[cfg(feature = "sqlite")]
-        ("over-sqlx", "sqlite") => store::over_sqlx::sqlite(&orders).await,
-        #[cfg(feature = "sqlite")]
         ("bare", "sqlite") => bare::sqlite::run(&orders).await,
         #[cfg(feature = "postgres")]
-        ("over-sqlx", "postgres") => store::over_sqlx::postgres(&orders).await,
-        #[cfg(feature = "postgres")]
         ("bare", "postgres") => bare::postgres::run(&orders).await,
-        #[cfg(feature = "mysql")]
-        ("over-sqlx", "mysql") => store::over_sqlx::mysql(&orders).await,
         #[cfg(feature = "mysql")]
         ("bare", "mysql") => bare::mysql::run(&orders).await,
         #[cfg(feature = "mssql")]

@@ -24,8 +24,9 @@ pub(crate) fn build(options: &Options) -> Programs {
         let needed = options.backends().into_iter().any(|backend| subject.is_on(backend));
         if needed && !programs.contains_key(&subject.program) {
             let made = match subject.program {
-                // It follows the manifests of this workspace, and its lock file with it.
+                // Ours follow the manifests of this workspace, and their lock files with them.
                 Program::Ours => cargo("ours", &["--no-default-features", "--features", &drivers(options)]),
+                Program::OursSqlx => cargo("ours-sqlx", &[]),
                 Program::PeersSqlx => cargo("peers-sqlx", &["--locked"]),
                 Program::PeersRusqlite => cargo("peers-rusqlite", &["--locked"]),
                 Program::PeersRedis => cargo("peers-redis", &["--locked"]),

@@ -9,6 +9,7 @@ use crate::server::Kind;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Program {
     Ours,
+    OursSqlx,
     PeersSqlx,
     PeersRusqlite,
     PeersRedis,
@@ -43,7 +44,7 @@ pub(crate) const SUBJECTS: &[Subject] = &[
     subject("session-store", Role::Ours, Program::Ours, Backend::DATABASES, &[10]),
     subject("one-by-one", Role::Variant, Program::Ours, Backend::DATABASES, &[10]),
     subject("cached", Role::Variant, Program::Ours, Backend::DATABASES, &[10]),
-    subject("over-sqlx", Role::Variant, Program::Ours, SQLX, &[10]),
+    subject("over-sqlx", Role::Variant, Program::OursSqlx, SQLX, &[10]),
     subject("bare", Role::Bare, Program::Ours, Backend::DATABASES, &[8, 4, 16, 32]),
     subject("tower-sessions-sqlx", Role::Peer, Program::PeersSqlx, SQLX, &[8, 1, 4, 16, 32]),
     subject("axum_session", Role::Peer, Program::PeersSqlx, SQLX, &[8, 1, 4, 16, 32]),
