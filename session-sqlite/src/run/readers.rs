@@ -96,7 +96,7 @@ impl Readers {
         read: impl FnOnce(&Connection, Option<Duration>) -> Answer<T>,
     ) -> Option<Result<T>> {
         let adaptive = self.reads == Reads::Adaptive;
-        if adaptive && self.pace.takes_detour() {
+        if adaptive && self.pace.takes_detour(loads) {
             return None;
         }
         let mut slot = self.free_slot()?;
@@ -105,7 +105,7 @@ impl Readers {
         let began = Instant::now();
         let answer = read(&db, adaptive.then_some(allowance));
         if adaptive {
-            self.pace.took(began.elapsed(), allowance);
+            self.pace.took(began.elapsed(), loads);
         }
         match answer {
             Err(failure)
