@@ -16,12 +16,25 @@ use super::value::{self, arguments};
 use crate::transaction::Speaks;
 
 /// An open connection. sqlx runs its statements on a thread of its own, and prepares each once, by its text.
-pub(super) struct Open<'c>(pub(super) &'c mut SqliteConnection);
+pub(super) struct Open<'c> {
+    pub(super) connection: &'c mut SqliteConnection,
+    pub(super) use_of: Use,
+}
+
+/// What a connection is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// Nothing is changed: a statement of which one row is wanted is over once that row has come. To wait for its end
+    /// would wait for sqlx's thread a second time.
+    Reading,
+    /// The end of each statement is waited for: a commit that fails is told there.
+    Writing,
+}
 
 impl Open<'_> {
     /// Runs statements without values.
     pub(super) async fn script(&mut self, sql: &str) -> Result<(), Failure> {
-        Ok(self.0.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.map(drop)?)
+        Ok(self.connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.map(drop)?)
     }
 }
 
@@ -39,7 +52,8 @@ impl Step for Open<'_> {
         read: impl Fn(&SqliteRow) -> Result<T> + Send,
     ) -> Result<Vec<T>, Failure> {
         let arguments = arguments(&statement).map_err(sqlx::Error::Encode)?;
-        let mut answer = self.0.fetch_many(sqlx::query_with(AssertSqlSafe(statement.sql()), arguments));
+        let mut answer =
+            self.connection.fetch_many(sqlx::query_with(AssertSqlSafe(statement.sql()), arguments));
         let mut all = Vec::new();
         while let Some(next) = answer.try_next().await? {
             if let Either::Right(row) = next {
@@ -55,13 +69,19 @@ impl Step for Open<'_> {
         statement: Bound<'_>,
         read: impl Fn(&SqliteRow) -> Result<T> + Send,
     ) -> Result<Option<T>, Failure> {
-        Ok(self.all(statement, read).await?.into_iter().next())
+        if self.use_of == Use::Writing {
+            return Ok(self.all(statement, read).await?.into_iter().next());
+        }
+        let arguments = arguments(&statement).map_err(sqlx::Error::Encode)?;
+        let query = sqlx::query_with(AssertSqlSafe(statement.sql()), arguments);
+        let row = self.connection.fetch_optional(query).await?;
+        Ok(row.as_ref().map(read).transpose()?)
     }
 
     async fn execute(&mut self, statement: Bound<'_>) -> Result<u64, Failure> {
         let arguments = arguments(&statement).map_err(sqlx::Error::Encode)?;
         let query = sqlx::query_with(AssertSqlSafe(statement.sql()), arguments);
-        Ok(self.0.execute(query).await?.rows_affected())
+        Ok(self.connection.execute(query).await?.rows_affected())
     }
 }
 
