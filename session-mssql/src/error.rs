@@ -212,7 +212,7 @@ const TABLE: &[Known] = &[
         &[2601, 2627],
         ErrorKind::Conflict,
         Done::Nothing,
-        "another call made the same key just now; try again",
+        "another call made the same key just now, or a unique index on the table is not ours; try again, or drop it",
     ),
     // Refused before anything was done: the limits of an Azure database and of its elastic pool ("Resource governance
     // errors"), memory, the most connections, a server that is starting, a login that took too long. 40549 to 40553: the

@@ -21,10 +21,16 @@ pub(crate) const EXACT: &str = "COLLATE Latin1_General_BIN2";
 pub(crate) const IF_TEXTS_ARE_UTF16: &str = "IF CAST(N'\u{20ac}' AS varbinary(8)) <> 0xAC20 \
     THROW 50000, N'the bytes of a text are not UTF-16 here', 1; ";
 
-/// The end of a statement that makes a row, or moves one: a key that is taken is an answer, and not reported. The report
-/// would quote the key.
-pub(crate) const KEY_TAKEN: &str =
-    "BEGIN CATCH IF ERROR_NUMBER() NOT IN (2601, 2627) THROW; SELECT 0 AS [done]; END CATCH";
+/// What is thrown on where a statement made a row, or moved one: all but that its key is taken, which is an answer. The
+/// report would quote the key. A unique index that somebody added gives the same numbers, and is none.
+pub(crate) fn unless_taken(t: &str, is_key: &str) -> String {
+    format!("IF ERROR_NUMBER() NOT IN (2601, 2627) OR NOT EXISTS (SELECT 1 FROM {t} WHERE {is_key}) THROW")
+}
+
+/// The end of a statement that makes a row, or moves one.
+pub(crate) fn key_taken(t: &str, is_key: &str) -> String {
+    format!("BEGIN CATCH {}; SELECT 0 AS [done]; END CATCH", unless_taken(t, is_key))
+}
 
 pub(crate) fn statement(template: impl AsRef<str>) -> Statement {
     Statement::new(Dialect::Mssql, template)

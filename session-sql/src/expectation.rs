@@ -198,6 +198,15 @@ impl Expectation<'_> {
                 },
             ));
         }
+        for index in found.iter().filter(|index| index.unique && !index.columns.is_empty()) {
+            if !index.columns.iter().any(|column| is(column, key)) {
+                let columns = index.columns.join(", ");
+                findings.push(Finding::fault(
+                    format!("a unique index on {columns} is not this layout's: the sessions that it refuses are lost"),
+                    format!("drop it; an index on {columns} that is not unique does no harm"),
+                ));
+            }
+        }
         for wanted in &self.indexes {
             let begins =
                 |index: &FoundIndex| index.columns.first().is_some_and(|first| is(first, wanted.column));
@@ -326,6 +335,17 @@ mod tests {
             "ALTER TABLE [web].[s] ADD [gone] bigint, as it stands in `schema_sql`"
         );
         assert!(remedies(Dialect::Sqlite)[4].contains("schema_sql"));
+    }
+
+    #[test]
+    fn a_unique_index_without_the_key_is_a_fault() {
+        let table = TableName::new("s").unwrap();
+        let columns = [column("key", "text"), column("version", "bigint"), column("gone", "bigint")];
+        let indexes = [index(&["key"], true), index(&["version"], true), index(&["version", "key"], true)];
+        let findings = expectation(Dialect::Postgres, &table).judge(&columns, &indexes);
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert!(findings[0].what.contains("unique index on version"), "{findings:?}");
+        assert!(findings[0].remedy.contains("drop it"), "{findings:?}");
     }
 
     #[test]

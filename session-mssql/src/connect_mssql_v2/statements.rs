@@ -6,7 +6,7 @@ use session_core::TableName;
 use session_sql::Statement;
 
 use crate::shared::{
-    EXACT, IF_TEXTS_ARE_UTF16, KEY_TAKEN, clear_statement, purge_statement, quoted_table, statement,
+    EXACT, IF_TEXTS_ARE_UTF16, clear_statement, key_taken, purge_statement, quoted_table, statement,
 };
 
 /// The statements for one table.
@@ -70,7 +70,8 @@ impl Statements {
                 "SET NOCOUNT ON; BEGIN TRY \
                  INSERT INTO {t} ([sid], [session], [expires]) VALUES (:sid, :session, :expires); \
                  SELECT 1 AS [done]; \
-                 END TRY {KEY_TAKEN}"
+                 END TRY {}",
+                key_taken(&t, "[sid] = :sid")
             )),
             load: statement(format!("SELECT [session], [expires] FROM {t} WHERE {this} AND {live}")),
             update: statement(format!(
@@ -91,7 +92,8 @@ impl Statements {
                  [session] = CASE WHEN :replace = 1 THEN :session ELSE [session] END, \
                  [expires] = CASE WHEN :move = 1 THEN :expires ELSE [expires] END WHERE {this} AND {live}; \
                  IF @@ROWCOUNT = 1 SELECT 1 AS [done]; \
-                 END TRY {KEY_TAKEN}"
+                 END TRY {}",
+                key_taken(&t, "[sid] = :to")
             )),
             fate: statement(format!("SELECT [expires] FROM {t} WHERE {this}")),
             purge: purge_statement(&t, "[expires]"),

@@ -17,7 +17,8 @@ use session_sql::{ConnectTypeorm, Statement};
 
 use crate::error::NOT_IN_CODE_PAGE;
 use crate::shared::{
-    EXACT, IF_TEXTS_ARE_UTF16, KEY_TAKEN, clear_statement, purge_statement, quoted, quoted_table, statement,
+    EXACT, IF_TEXTS_ARE_UTF16, clear_statement, key_taken, purge_statement, quoted, quoted_table, statement,
+    unless_taken,
 };
 
 /// What a column for text can hold.
@@ -182,6 +183,8 @@ impl Statements {
         );
         let new_expiry = format!("COALESCE(:expires_at, {expires})");
         let fits = format!("{}{}", key.fits(":to"), data.fits(":json"));
+        let is_new = format!("{id} = {to}");
+        let unless_taken = unless_taken(&t, &is_new);
         // The first statement takes the lock under which the second one reads.
         let rotate = |then: &str| {
             statement(format!(
@@ -195,7 +198,7 @@ impl Statements {
                  IF @done = 1 SELECT 1 AS [done]; \
                  END TRY BEGIN CATCH \
                  IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION; \
-                 IF ERROR_NUMBER() NOT IN (2601, 2627) THROW; \
+                 {unless_taken}; \
                  SELECT 0 AS [done]; \
                  END CATCH"
             ))
@@ -207,11 +210,12 @@ impl Statements {
             create: statement(format!(
                 "SET NOCOUNT ON; {}{}BEGIN TRY \
                  INSERT INTO {t} ({expires}, {id}, {json}) VALUES (:expires_at, {}, {}); SELECT 1 AS [done]; \
-                 END TRY {KEY_TAKEN}",
+                 END TRY {}",
                 key.fits(":id"),
                 data.fits(":json"),
                 key.value(":id"),
                 data.value(":json"),
+                key_taken(&t, &format!("{id} = {}", key.value(":id"))),
             )),
             load: statement(format!(
                 "SELECT {wide_json} AS [json], {expires} FROM {t} WHERE {this} AND {live}"
@@ -235,7 +239,8 @@ impl Statements {
                  UPDATE {t} WITH (ROWLOCK) SET {id} = {to}, {json} = {new_json}, {expires} = {new_expiry} \
                  WHERE {this} AND {live}; \
                  IF @@ROWCOUNT = 1 SELECT 1 AS [done]; \
-                 END TRY {KEY_TAKEN}"
+                 END TRY {}",
+                key_taken(&t, &is_new)
             )),
             purge: purge_statement(&t, &expires),
             list: list(""),

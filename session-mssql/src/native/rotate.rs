@@ -4,6 +4,7 @@ use session_core::DestroyMode;
 
 use super::key::Key;
 use super::parts::{LIVE, RECORD, nullable, rotated};
+use crate::shared::unless_taken;
 
 /// A rotation renames the row, so that there is no instant with two live sessions or none; where the old key is to
 /// stay taken, a row with what was there before takes its place.
@@ -53,8 +54,9 @@ pub(super) fn rotate(t: &str, key: &Key, mode: DestroyMode) -> String {
          SELECT @outcome AS [outcome], @version + 1 AS [version] WHERE @version IS NOT NULL; \
          END TRY BEGIN CATCH \
          IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION; \
-         IF ERROR_NUMBER() NOT IN (2601, 2627) THROW; \
+         {}; \
          SELECT CAST({KEY_TAKEN} AS bigint) AS [outcome], @version AS [version]; \
-         END CATCH"
+         END CATCH",
+        unless_taken(t, &key.is(":to"))
     )
 }

@@ -41,7 +41,7 @@ use super::key::Key;
 use super::parts::{ByMode, LIVE, RECORD, WIPED, destroyed, nullable, unless_known};
 use super::rotate::rotate;
 use crate::shared::{
-    IF_TEXTS_ARE_UTF16, KEY_TAKEN, clear_statement, purge_statement, quoted_table, statement,
+    IF_TEXTS_ARE_UTF16, clear_statement, key_taken, purge_statement, quoted_table, statement,
 };
 
 /// The statements for one table. The comment at each says what it gives. Where there is no principal an empty text is
@@ -116,10 +116,11 @@ impl Statements {
              BEGIN TRY \
              INSERT INTO {t} ({}, {RECORD}) VALUES ({}, :payload, :expires_at, :now, :version, {}); \
              SELECT 1 AS [done]; \
-             END TRY {KEY_TAKEN}",
+             END TRY {}",
             key.columns(),
             key.value(":key"),
-            nullable(":principal")
+            nullable(":principal"),
+            key_taken(t, &is_key)
         );
         let load = format!(
             "SELECT {}, [expires_at], [created_at], [version], [principal] FROM {t} WHERE {is_key} AND {LIVE}",

@@ -1,7 +1,9 @@
 //! A statement of this dialect, and ways of sending one that several operations share.
 
+use session_core::contract::Created;
 use session_core::{ErrorKind, Result};
 
+use super::number::DUPLICATE;
 use crate::{Bound, Dialect, Run, Statement, value};
 
 /// The one number that a statement answers with, if it does.
@@ -12,6 +14,27 @@ pub(super) async fn number_of<R: Run>(run: &R, statement: Bound<'_>) -> Result<O
 
 pub(super) fn statement(template: impl AsRef<str>) -> Statement {
     Statement::new(Dialect::Mysql, template)
+}
+
+/// Makes a row. `is_taken` finds a row if the key is taken: the server's number is the same for a unique index that
+/// somebody added, and another id would not help there.
+pub(super) async fn create_row<R: Run>(run: &R, create: Bound<'_>, is_taken: Bound<'_>) -> Result<Created> {
+    let mut tries = 2;
+    loop {
+        let refused = match run.execute(create).await {
+            Ok(_) => return Ok(Created::Created),
+            Err(error) if error.code() == Some(DUPLICATE) => error,
+            Err(error) => return Err(error),
+        };
+        if !run.read(is_taken, |_| ()).await?.is_empty() {
+            return Ok(Created::KeyTaken);
+        }
+        tries -= 1;
+        // Or the row that had the key was removed before it was looked for.
+        if tries == 0 {
+            return Err(refused);
+        }
+    }
 }
 
 /// Runs a part of a work of several statements, of which the ones before changed so many rows. Once there are any, it tries

@@ -29,6 +29,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_table_that_we_make_is_the_one_that_typeorm_makes,
         table_and_columns_may_have_other_names,
         odd_names_and_hashed_ids_are_refused,
+        a_row_that_a_strange_index_refuses_has_no_taken_id,
     ]
 }
 
@@ -319,4 +320,17 @@ async fn odd_names_and_hashed_ids_are_refused() {
     }
     let hashed = SqliteStore::builder().path(":memory:").connect_typeorm(ConnectTypeorm::new());
     assert_eq!(hashed.key_format(KeyFormat::Hashed).build().unwrap_err().kind(), ErrorKind::InvalidInput);
+}
+
+async fn a_row_that_a_strange_index_refuses_has_no_taken_id() {
+    let folder = Folder::new();
+    let store = open(&folder).await;
+    store.create_table().await.unwrap();
+    folder.raw().execute_batch("CREATE UNIQUE INDEX strange ON session (expiredAt)").unwrap();
+    assert_eq!(store.create(&new("one"), NOW).await.unwrap(), Created::Created);
+    let error = store.create(&new("other"), NOW).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_in_doubt()), (ErrorKind::Backend, false), "{error:?}");
+    assert_eq!(store.create(&new("one"), NOW).await.unwrap(), Created::KeyTaken);
+    let findings = store.diagnose().await.unwrap();
+    assert!(findings.iter().any(|found| found.what.contains("unique index on expiredAt")), "{findings:?}");
 }

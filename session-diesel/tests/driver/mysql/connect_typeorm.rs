@@ -63,6 +63,15 @@ pub(super) async fn what_node_left_reads_as_node_reads_it(url: String) {
     drop_table(&url, "left").await;
 }
 
+pub(super) async fn a_row_that_a_strange_index_refuses_has_no_taken_id(url: String) {
+    drop_table(&url, "strange").await;
+    let store = open(&url, "strange").await;
+    store.create_table().await.unwrap();
+    sql(&url, &format!("ALTER TABLE `{}` ADD UNIQUE INDEX (expiredAt)", fresh_table("strange"))).await;
+    connect_typeorm::a_row_that_a_strange_index_refuses_has_no_taken_id(&store).await;
+    drop_table(&url, "strange").await;
+}
+
 pub(super) async fn a_destroyed_session_is_marked_as_node_reads_it(url: String) {
     let table = fresh_table("mark");
     load_dump(&url, &format!("`{table}`")).await;

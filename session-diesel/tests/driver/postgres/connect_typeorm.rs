@@ -52,6 +52,16 @@ async fn load_dump(url: &str, schema: &str) {
     raw(url).await.batch_execute(&dump).await.unwrap();
 }
 
+pub(super) async fn a_row_that_a_strange_index_refuses_has_no_taken_id(url: String) {
+    let schema = schema(&url, "strange").await;
+    let store = builder(&url, &schema).build().unwrap();
+    store.create_table().await.unwrap();
+    let index = format!("CREATE UNIQUE INDEX ON {schema}.session (\"expiredAt\")");
+    raw(&url).await.batch_execute(&index).await.unwrap();
+    connect_typeorm::a_row_that_a_strange_index_refuses_has_no_taken_id(&store).await;
+    drop_schema(&url, &schema).await;
+}
+
 pub(super) async fn what_node_left_reads_as_node_reads_it(url: String) {
     let schema = schema(&url, "left").await;
     load_dump(&url, &schema).await;

@@ -33,6 +33,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         connect_typeorm::table_and_columns_may_have_other_names,
         connect_typeorm::what_is_forgotten_leaves_an_empty_row_that_node_can_read,
         connect_typeorm::what_node_left_reads_as_node_reads_it,
+        connect_typeorm::a_row_that_a_strange_index_refuses_has_no_taken_id,
         connections::a_closed_connection_is_replaced,
         connections::a_refused_connection_says_why,
         connections::credentials_may_stand_apart_from_the_url,

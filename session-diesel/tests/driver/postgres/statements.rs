@@ -75,7 +75,7 @@ async fn each_operation_is_one_round_trip() {
     store.create_table().await.unwrap();
     store.create(&create("from before the rounds"), NOW).await.unwrap();
     let mut counted = Counted { statistics, traffic, warm: false };
-    let manners = Manners { tells_versions: true, batch_with_one_gone: (1, 1) };
+    let manners = Manners { tells_versions: true, create_taken: (1, 1), batch_with_one_gone: (1, 1) };
     for round in 0..4 {
         counted.warm = round > 0;
         single_operations(&counted, &store, manners, round).await;

@@ -9,7 +9,8 @@ use session_core::contract::{
     Touched, Update,
 };
 use session_core::{
-    DestroyMode, ErrorKind, Fate, KeyFormat, Principal, SessionId, SessionKey, Timestamp, Updated, Version,
+    DestroyMode, ErrorKind, Fate, Finding, KeyFormat, Principal, SessionId, SessionKey, Severity, Timestamp,
+    Updated, Version,
 };
 
 use super::MODES;
@@ -29,6 +30,20 @@ pub(crate) struct Left {
     pub(crate) difficult: &'static str,
     pub(crate) destroyed: [&'static str; 2],
     pub(crate) expired: &'static str,
+}
+
+/// A store whose table has a unique index on the expiry, which is not of the layout.
+pub(crate) async fn a_row_that_a_strange_index_refuses_has_no_taken_id(store: &dyn Store) {
+    let [one, other] = ["one", "other"].map(|id| new(id, "{}"));
+    assert_eq!(store.create(&one, NOW).await.unwrap(), Created::Created);
+    let error = store.create(&other, NOW).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_in_doubt()), (ErrorKind::Backend, false), "{error:?}");
+    assert_eq!(store.create(&one, NOW).await.unwrap(), Created::KeyTaken);
+    let findings = store.diagnose().await.unwrap();
+    let is_told = |finding: &Finding| {
+        finding.severity == Severity::Fault && finding.what.contains("unique index on expiredAt")
+    };
+    assert!(findings.iter().any(is_told), "{findings:?}");
 }
 
 pub(crate) fn plain(id: &str) -> SessionKey {

@@ -32,6 +32,8 @@ pub(crate) trait Counter {
 pub(crate) struct Manners {
     /// Whether an update that expects no version is told the new one.
     pub(crate) tells_versions: bool,
+    /// Statements and round trips of a create that finds its key taken.
+    pub(crate) create_taken: (i64, i64),
     /// Statements and round trips of a batch of touches of which one is of a session that is gone.
     pub(crate) batch_with_one_gone: (i64, i64),
 }
@@ -49,7 +51,9 @@ pub(crate) async fn single_operations(
 
     let new = create(&a);
     assert_eq!(counter.one("create", store.create(&new, NOW)).await, Created::Created);
-    assert_eq!(counter.one("create, taken", store.create(&new, NOW)).await, Created::KeyTaken);
+    let (statements, trips) = manners.create_taken;
+    let taken = counter.takes("create, taken", statements, trips, store.create(&new, NOW)).await;
+    assert_eq!(taken, Created::KeyTaken);
     for (what, id, known, found) in [
         ("load", &a, None, true),
         ("load, known", &a, Some(Version::FIRST), false),

@@ -12,7 +12,7 @@ use super::Typeorm;
 use super::look::Look;
 use crate::connect_typeorm::{fate, id, moment, record};
 use crate::mysql::number::{DUPLICATE, OUT_OF_RANGE};
-use crate::mysql::sending::{execute_part, number_of};
+use crate::mysql::sending::{create_row, execute_part, number_of};
 use crate::mysql::sizes::{MAX_ROWS, fill};
 use crate::{Named, Run, Value, value};
 
@@ -28,11 +28,8 @@ impl Typeorm {
             ("json", (&create.payload).into()),
             ("expires_at", create.expires_at.into()),
         ];
-        match run.execute(look.statements.create.bind(&values)).await {
-            Ok(_) => Ok(Created::Created),
-            Err(error) if error.code() == Some(DUPLICATE) => Ok(Created::KeyTaken),
-            Err(error) => Err(error),
-        }
+        let is_taken = look.statements.is_taken.bind(&values[..1]);
+        create_row(run, look.statements.create.bind(&values), is_taken).await
     }
 
     /// As [`Store::load`](session_core::contract::Store::load).

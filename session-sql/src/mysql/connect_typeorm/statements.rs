@@ -21,6 +21,8 @@ const MOMENT: &str = "TIMESTAMPADD(MICROSECOND, :moment, '1970-01-01 00:00:00')"
 #[derive(Debug)]
 pub(super) struct Statements {
     pub(super) create: Statement,
+    /// A row if the id is taken, be it by one that the column takes for equal.
+    pub(super) is_taken: Statement,
     pub(super) load: Statement,
     pub(super) update: Statement,
     pub(super) touch: Statement,
@@ -112,6 +114,7 @@ impl Statements {
             create: render(format!(
                 "INSERT INTO {t} ({id}, {json}, {expires}) VALUES (:id, :json, :expires_at)"
             )),
+            is_taken: render(format!("SELECT 1 FROM {t} WHERE {id} = {}", found(":id"))),
             load: render(format!("SELECT {json}, {expires} FROM {t} WHERE {} AND {readable}", this(""))),
             update: render(format!(
                 "UPDATE {t} SET {json} = :json, {expires} = COALESCE(:expires_at, {expires}) WHERE {live}"

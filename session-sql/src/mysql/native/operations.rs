@@ -11,7 +11,7 @@ use session_core::{DestroyMode, Error, Fate, Principal, Result, SessionKey, Time
 use super::value::{key, principal};
 use super::{Native, counted};
 use crate::mysql::number::{DUPLICATE, OUT_OF_RANGE};
-use crate::mysql::sending::{execute_part, number_of};
+use crate::mysql::sending::{create_row, execute_part, number_of};
 use crate::mysql::server::Flavor;
 use crate::mysql::sizes::{MAX_ROWS, fill};
 use crate::value::{self, Column};
@@ -30,11 +30,8 @@ impl Native {
             ("principal", principal(create.principal.as_ref())),
             ("version", create.version.into()),
         ];
-        match run.execute(self.statements.create.bind(&values)).await {
-            Ok(_) => Ok(Created::Created),
-            Err(error) if error.code() == Some(DUPLICATE) => Ok(Created::KeyTaken),
-            Err(error) => Err(error),
-        }
+        let is_taken = self.statements.fate.bind(&values[..1]);
+        create_row(run, self.statements.create.bind(&values), is_taken).await
     }
 
     /// As [`Store::load`](session_core::contract::Store::load).

@@ -119,7 +119,13 @@ async fn what_a_column_cannot_hold_is_refused_before_it_is_sent() {
 #[tokio::test]
 async fn outcomes_are_told_by_counts_and_numbers_of_errors() {
     let typeorm = looking("utf8mb4").await;
-    let script = Script::new([Answer::Count(1), Answer::Code("1062"), Answer::Count(1), Answer::Count(0)]);
+    let script = Script::new([
+        Answer::Count(1),
+        Answer::Code("1062"),
+        rows([[Some(1)]]),
+        Answer::Count(1),
+        Answer::Count(0),
+    ]);
     assert_eq!(typeorm.create(&script, &create("{}")).await.unwrap(), Created::Created);
     assert_eq!(typeorm.create(&script, &create("{}")).await.unwrap(), Created::KeyTaken);
     let saved = typeorm.update(&script, &update("{}"), NOW).await.unwrap();

@@ -34,11 +34,25 @@ fn ann() -> Principal {
 #[tokio::test]
 async fn a_create_that_meets_a_row_found_the_key_taken_and_the_server_is_asked_once() {
     let native = native(true);
-    let script = Script::new([is(MYSQL), Answer::Count(1), Answer::Code("1062"), Answer::Code("1146")]);
+    let row = rows([[Some(0), Some(0), Some(LATER.as_millis())]]);
+    let script = Script::new([is(MYSQL), Answer::Count(1), Answer::Code("1062"), row, Answer::Code("1146")]);
     assert_eq!(native.create(&script, &create(), NOW).await.unwrap(), Created::Created);
     assert_eq!(native.create(&script, &create(), NOW).await.unwrap(), Created::KeyTaken);
     let other = native.create(&script, &create(), NOW).await.unwrap_err();
-    assert_eq!((other.code(), script.count()), (Some("1146"), 4));
+    assert_eq!((other.code(), script.count()), (Some("1146"), 5));
+}
+
+#[tokio::test]
+async fn a_row_that_a_unique_index_of_somebody_else_refuses_has_no_taken_key() {
+    let native = native(true);
+    let none = || rows::<3>([]);
+    let refused = || Answer::Code("1062");
+    let script = Script::new([is(MYSQL), refused(), none(), refused(), none()]);
+    let error = native.create(&script, &create(), NOW).await.unwrap_err();
+    assert_eq!((error.code(), error.is_in_doubt(), script.count()), (Some("1062"), false, 5));
+    // The row that had the key may be removed before it is looked for.
+    let script = Script::new([refused(), none(), Answer::Count(1)]);
+    assert_eq!(native.create(&script, &create(), NOW).await.unwrap(), Created::Created);
 }
 
 #[tokio::test]

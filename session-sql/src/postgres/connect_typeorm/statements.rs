@@ -76,7 +76,7 @@ impl Statements {
                 "WITH live AS (SELECT {json} AS payload, {expires} AS expires_at FROM {t} WHERE {} FOR UPDATE), \
                  moved AS (INSERT INTO {t} ({id}, {json}, {expires}) \
                  SELECT :to, COALESCE(:payload, payload), COALESCE(:expires_at, expires_at) FROM live \
-                 ON CONFLICT DO NOTHING RETURNING 1 AS done), \
+                 ON CONFLICT ({id}) DO NOTHING RETURNING 1 AS done), \
                  ended AS ({end}) \
                  SELECT COALESCE(moved.done, 0)::bigint FROM live LEFT JOIN moved ON TRUE",
                 live(":from")
@@ -86,7 +86,7 @@ impl Statements {
         Statements {
             create: statement(format!(
                 "INSERT INTO {t} ({id}, {json}, {expires}) VALUES (:key, :payload, :expires_at) \
-                 ON CONFLICT DO NOTHING"
+                 ON CONFLICT ({id}) DO NOTHING"
             )),
             load: statement(format!(
                 "SELECT {json}, {expires} FROM {t} WHERE {} AND {readable}",

@@ -73,7 +73,7 @@ impl Statements {
         let statement = |template: String| Statement::new(Dialect::Sqlite, template);
         Statements {
             create: statement(format!(
-                "INSERT INTO {t} ({set_id}, {set_json}, {set_expires}) VALUES (:id, :json, :expires_at) ON CONFLICT DO NOTHING"
+                "INSERT INTO {t} ({set_id}, {set_json}, {set_expires}) VALUES (:id, :json, :expires_at) ON CONFLICT ({set_id}) DO NOTHING"
             )),
             load: statement(format!("SELECT {json}, {expires} FROM {t} WHERE {this} AND {readable}")),
             update: statement(format!(
@@ -88,7 +88,7 @@ impl Statements {
             copy_to: statement(format!(
                 "INSERT INTO {t} ({set_id}, {set_json}, {set_expires})
                  SELECT :to, coalesce(:json, {json}), coalesce(:expires_at, {expires}) FROM {t} WHERE {live}
-                 ON CONFLICT DO NOTHING"
+                 ON CONFLICT ({set_id}) DO NOTHING"
             )),
             is_live: statement(format!("SELECT 1 FROM {t} WHERE {live}")),
             purge: statement(format!("DELETE FROM {t} WHERE rowid IN ({expired})")),
