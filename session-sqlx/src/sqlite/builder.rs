@@ -83,7 +83,8 @@ impl SqliteStore {
 
 impl SqliteBuilder {
     /// The file of the database. It gets a write-ahead log, and each commit waits for the disk
-    /// (`journal_mode = WAL`, `synchronous = FULL`).
+    /// (`journal_mode = WAL`, `synchronous = FULL`). The commit that finds over 32 MiB in the log (`wal_autocheckpoint =
+    /// 8192` pages) moves it into the file, and takes longer.
     pub fn path(mut self, path: impl AsRef<Path>) -> SqliteBuilder {
         self.path = Some(path.as_ref().to_owned());
         self

@@ -114,7 +114,14 @@ impl Native {
             ("now", now.into()),
         ];
         for updating in [&self.sql.update_in_bucket_at_once, &self.sql.update_at_once] {
-            if let Some(version) = db.first(updating.bind(&values), read_version::<S>).await? {
+            let version = match update.expected {
+                None => db.first(updating.telling.bind(&values), read_version::<S>).await?,
+                Some(expected) => {
+                    let updated = db.execute(updating.counting.bind(&values)).await?;
+                    (updated > 0).then(|| expected.next())
+                }
+            };
+            if let Some(version) = version {
                 return Ok(Some(Updated::Saved(version)));
             }
         }

@@ -19,8 +19,8 @@ pub(super) struct Statements {
     pub(super) create: Statement,
     pub(super) load: Statement,
     pub(super) load_known: Statement,
-    pub(super) update_in_bucket_at_once: Statement,
-    pub(super) update_at_once: Statement,
+    pub(super) update_in_bucket_at_once: AtOnce,
+    pub(super) update_at_once: AtOnce,
     pub(super) find_live: Statement,
     pub(super) update_in_bucket: Statement,
     pub(super) update_keeping_expiry: Statement,
@@ -45,6 +45,24 @@ pub(super) struct Statements {
     pub(super) count: Statement,
     pub(super) count_principal: Statement,
     pub(super) clear: Statement,
+}
+
+/// An update by one statement.
+#[derive(Debug)]
+pub(super) struct AtOnce {
+    /// Counts the row. Whoever expects a version knows the new one.
+    pub(super) counting: Statement,
+    /// Gives the new version.
+    pub(super) telling: Statement,
+}
+
+impl AtOnce {
+    fn new(update: &str) -> AtOnce {
+        AtOnce {
+            counting: Statement::new(Dialect::Sqlite, update),
+            telling: Statement::new(Dialect::Sqlite, format!("{update} RETURNING version")),
+        }
+    }
 }
 
 impl Statements {
@@ -87,21 +105,19 @@ impl Statements {
             // A payload that the caller has is not read: it may lie on pages of its own.
             load_known: statement(record("CASE WHEN version = :known THEN NULL ELSE payload END")),
             // The update that keeps bucket and principal, and with them the indexes, in one statement.
-            update_in_bucket_at_once: statement(format!(
+            update_in_bucket_at_once: AtOnce::new(&format!(
                 "UPDATE {t}
                  SET payload = :payload, expires_at = coalesce(:expires_at, expires_at), version = version + 1
                  WHERE {live} AND {as_expected} AND principal IS :principal
-                     AND (:expires_at IS NULL OR expires_bucket = :expires_at / {BUCKET})
-                 RETURNING version"
+                     AND (:expires_at IS NULL OR expires_bucket = :expires_at / {BUCKET})"
             )),
             // Any update in one statement.
-            update_at_once: statement(format!(
+            update_at_once: AtOnce::new(&format!(
                 "UPDATE {t}
                  SET payload = :payload, expires_at = coalesce(:expires_at, expires_at),
                      expires_bucket = coalesce(:expires_at, expires_at) / {BUCKET},
                      principal = :principal, version = version + 1
-                 WHERE {live} AND {as_expected}
-                 RETURNING version"
+                 WHERE {live} AND {as_expected}"
             )),
             // Whether the update keeps bucket and principal, and with them the indexes, is the third column.
             find_live: statement(format!(
