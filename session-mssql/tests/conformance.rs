@@ -4,7 +4,7 @@ use std::any::Any;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use conformance::{Availability, CaseInfo, Guarantee, Kind, Namespace, Objection, Part, Subject};
 use session_core::contract::Store;
@@ -22,12 +22,8 @@ const MINUTES_AHEAD: i32 = -(9 * 60 + 30);
 
 /// How long a connection may take to be of use, once the server is known. A new connection to Babelfish begins without
 /// its parser's tables: on an idle machine a login takes 60 ms and the first run of each statement 50, on a busy one over
-/// a second together. So one is measured, and allowed for as often as a pool has connections. SQL Server itself gets no
-/// such allowance.
+/// a second together. SQL Server itself gets no such allowance.
 static COLD_START: OnceCell<Duration> = OnceCell::const_new();
-
-/// The default, to which a cold start is added.
-const STATEMENT_TIMEOUT: Duration = Duration::from_millis(4500);
 
 /// Two lanes of each kind, and as many for what is not gathered.
 const POOL: usize = 8;
@@ -122,10 +118,6 @@ impl Subject for Mssql {
             .config(through(&self.config, via))
             .pool_size(POOL)
             .table(TableName::new(namespace.as_str())?);
-        let options = match self.cold_start() {
-            Duration::ZERO => options,
-            cold_start => options.statement_timeout(STATEMENT_TIMEOUT + cold_start),
-        };
         let store = match self.layout {
             Layout::Native(format) => options.key_format(format).build()?,
             Layout::ConnectMssqlV2 { minutes_ahead: None } => {
@@ -274,13 +266,7 @@ async fn know_server(config: &Config) -> Result<()> {
         let sql = "SELECT CAST(SERVERPROPERTY(N'BabelfishVersion') AS nvarchar(128))";
         let rows = sql_of_our_own(config, sql, &[]).await?;
         let is_babelfish = rows.first().is_some_and(|row| matches!(row.try_get::<&str, _>(0), Ok(Some(_))));
-        if !is_babelfish {
-            return Ok(Duration::ZERO);
-        }
-        let begun = Instant::now();
-        sql_of_our_own(config, sql, &[]).await?;
-        let all_at_once = begun.elapsed() * u32::try_from(POOL).unwrap_or(u32::MAX);
-        Ok::<_, Error>(all_at_once.max(Duration::from_secs(2)))
+        Ok::<_, Error>(if is_babelfish { Duration::from_secs(2) } else { Duration::ZERO })
     };
     COLD_START.get_or_try_init(|| ask).await.map(drop)
 }
