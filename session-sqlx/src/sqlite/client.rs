@@ -18,12 +18,12 @@ use crate::transaction::Speaks;
 /// An open connection. sqlx runs its statements on a thread of its own, and prepares each once, by its text.
 pub(super) struct Open<'c> {
     pub(super) connection: &'c mut SqliteConnection,
-    pub(super) use_of: Use,
+    pub(super) purpose: Purpose,
 }
 
 /// What a connection is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Use {
+pub(super) enum Purpose {
     /// Nothing is changed: a statement of which one row is wanted is over once that row has come. To wait for its end
     /// would wait for sqlx's thread a second time.
     Reading,
@@ -69,7 +69,7 @@ impl Step for Open<'_> {
         statement: Bound<'_>,
         read: impl Fn(&SqliteRow) -> Result<T> + Send,
     ) -> Result<Option<T>, Failure> {
-        if self.use_of == Use::Writing {
+        if self.purpose == Purpose::Writing {
             return Ok(self.all(statement, read).await?.into_iter().next());
         }
         let arguments = arguments(&statement).map_err(sqlx::Error::Encode)?;

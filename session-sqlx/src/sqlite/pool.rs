@@ -9,7 +9,7 @@ use session_sql::sqlite::BEGIN;
 use sqlx::Sqlite;
 use sqlx::sqlite::SqliteConnection;
 
-use super::client::{Client, Open, Use};
+use super::client::{Client, Open, Purpose};
 use super::error::{Failure, connecting};
 use super::turns::{Turn, Turns};
 use crate::checkout::{Checkout, Pools};
@@ -77,11 +77,11 @@ pub(super) struct Reading<'a> {
 
 impl Reading<'_> {
     pub(super) fn db(&mut self) -> Open<'_> {
-        self.open(Use::Reading)
+        self.open(Purpose::Reading)
     }
 
-    fn open(&mut self, use_of: Use) -> Open<'_> {
-        Open { connection: self.connection.connection(), use_of }
+    fn open(&mut self, purpose: Purpose) -> Open<'_> {
+        Open { connection: self.connection.connection(), purpose }
     }
 
     /// Decides what becomes of the connection.
@@ -112,7 +112,7 @@ pub(super) struct Alone<'a> {
 
 impl Alone<'_> {
     pub(super) fn db(&mut self) -> Open<'_> {
-        self.reading.open(Use::Writing)
+        self.reading.open(Purpose::Writing)
     }
 
     /// Decides what becomes of the connection. The statement may have failed as it was committed.
@@ -130,7 +130,7 @@ pub(super) struct Writing<'a> {
 
 impl Writing<'_> {
     pub(super) fn db(&mut self) -> Open<'_> {
-        self.reading.open(Use::Writing)
+        self.reading.open(Purpose::Writing)
     }
 
     /// Commits what was done, or undoes it.
