@@ -26,7 +26,9 @@ pub(super) async fn create_row<R: Run>(run: &R, create: Bound<'_>, is_taken: Bou
             Err(error) if error.code() == Some(DUPLICATE) => error,
             Err(error) => return Err(error),
         };
-        if !run.read(is_taken, |_| ()).await?.is_empty() {
+        // Whatever becomes of the look, the server has refused the row.
+        let found = run.read(is_taken, |_| ()).await.map_err(|error| error.with_in_doubt(false))?;
+        if !found.is_empty() {
             return Ok(Created::KeyTaken);
         }
         tries -= 1;

@@ -26,6 +26,9 @@ pub(crate) enum Answer {
     Count(u64),
     /// An error with this code, of which nothing is in doubt.
     Code(&'static str),
+    /// No answer: the connection is lost, and what became of the statement is in doubt.
+    #[cfg(feature = "mysql")]
+    Lost,
 }
 
 /// A row: its columns.
@@ -80,6 +83,8 @@ impl Script {
             Some(Answer::Code(code)) => {
                 Err(Error::new(ErrorKind::Conflict, "as the script says").with_code(code))
             }
+            #[cfg(feature = "mysql")]
+            Some(Answer::Lost) => Err(Error::unavailable("as the script says").with_in_doubt(true)),
             Some(answer) => Ok(answer),
             None => panic!("the script has no answer to {}", statement.sql()),
         }

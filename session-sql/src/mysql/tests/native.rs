@@ -53,6 +53,9 @@ async fn a_row_that_a_unique_index_of_somebody_else_refuses_has_no_taken_key() {
     // The row that had the key may be removed before it is looked for.
     let script = Script::new([refused(), none(), Answer::Count(1)]);
     assert_eq!(native.create(&script, &create(), NOW).await.unwrap(), Created::Created);
+    // The connection may be lost while it is looked for.
+    let script = Script::new([refused(), Answer::Lost]);
+    assert!(!native.create(&script, &create(), NOW).await.unwrap_err().is_in_doubt());
 }
 
 #[tokio::test]
